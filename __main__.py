@@ -1,0 +1,5 @@
+"""``python -m dft`` is the command ``dft``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Settings and their sources, hardware probing, the error tree. Imports nothing of ours."""

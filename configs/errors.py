@@ -1,0 +1,106 @@
+"""Every error that dft raises on purpose.
+
+DftError
++-- SettingError              (ValueError)         a setting or option that cannot be
++-- VideoError                                     the input video
+|   +-- VideoNotFoundError    (FileNotFoundError)
+|   +-- VideoUnreadableError  (ValueError)         not media, no video stream, cut off before its index
+|   +-- CorruptVideoError     (ValueError)         too much of it cannot be decoded
+|   +-- NoFaceError           (ValueError)         nobody to follow
++-- TrackFileError                                 the track file
+|   +-- TrackFileNotFoundError (FileNotFoundError)
+|   +-- TrackFormatError      (ValueError)         not the profile dft_tracks
+|   +-- TrackMismatchError    (ValueError)         belongs to another video
++-- OutputError               (OSError)            cannot be written: folder, permission, space
+|   +-- OutputExistsError     (FileExistsError)
++-- EngineError                                    hardware, libraries, models
+    +-- BackendUnavailableError (ImportError)
+    +-- ModelError            (ValueError)         weights missing or not the ones expected
+
+Each is one line: what went wrong, what was got, what was expected, what to do.
+"""
+
+
+class DftError(Exception):
+    """Base of all errors that dft raises on purpose.
+
+    Args:
+        what: What went wrong, with the file or setting that it concerns.
+        got: What was found.
+        expected: What would have been right.
+        hint: What the user can do next.
+    """
+
+    def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None):
+        self.what, self.got, self.expected, self.hint = what, got, expected, hint
+        parts = [what]
+        if got is not None:
+            parts.append(f"got {got}")
+        if expected is not None:
+            parts.append(f"expected {expected}")
+        if hint is not None:
+            parts.append(hint)
+        super().__init__("; ".join(" ".join(part.split()) for part in parts))
+
+
+class SettingError(DftError, ValueError):
+    """A setting, option or argument has a value that cannot be."""
+
+
+class VideoError(DftError):
+    """The input video cannot be used."""
+
+
+class VideoNotFoundError(VideoError, FileNotFoundError):
+    """There is no such file."""
+
+
+class VideoUnreadableError(VideoError, ValueError):
+    """The file is no media file, has no video stream, or lacks its index."""
+
+
+class CorruptVideoError(VideoError, ValueError):
+    """More of the video is damaged than may be skipped."""
+
+
+class NoFaceError(VideoError, ValueError):
+    """There is nobody to follow in the whole video."""
+
+
+class TrackFileError(DftError):
+    """The track file cannot be used."""
+
+
+class TrackFileNotFoundError(TrackFileError, FileNotFoundError):
+    """There is no such track file."""
+
+
+class TrackFormatError(TrackFileError, ValueError):
+    """The file does not keep to the profile ``dft_tracks``."""
+
+
+class TrackMismatchError(TrackFileError, ValueError):
+    """The track file belongs to another video."""
+
+
+class OutputError(DftError, OSError):
+    """The result cannot be written: folder, permission or space."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OutputExistsError(OutputError, FileExistsError):
+    """The result exists and was not to be overwritten."""
+
+
+class EngineError(DftError):
+    """Hardware, a library or a model is not as needed."""
+
+
+class BackendUnavailableError(EngineError, ImportError):
+    """The wanted device or library is not there."""
+
+
+class ModelError(EngineError, ValueError):
+    """Model weights are missing, or are not the ones expected."""

@@ -1,0 +1,122 @@
+"""Decoding on the CPU with PyAV."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av.error
+import numpy as np
+
+from ..foreign import reading
+from ..probe import open_video, probe, scan
+from ..protocols import Closing, Frame
+from .image import from_av
+
+
+class PyAvDecoder(Closing):
+    """Frames of one video in presentation order; implements :class:`dft.engines.protocols.Decoder`.
+
+    Args:
+        path: The video.
+        threads: FFmpeg's decoding threads, or None for one per core.
+
+    Raises:
+        VideoError: The file cannot be read.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None):
+        self.info = probe(path)
+        self.index = scan(path)
+        self.num_corrupt = 0
+        self._threads = threads or 0
+        self._container: Any = None
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def frames(self, first: int = 0, end: int | None = None) -> Iterator[Frame]:
+        """See :meth:`dft.engines.protocols.Decoder.frames`."""
+        end = len(self.index) if end is None else min(end, len(self.index))
+        if first >= end:
+            return
+        with reading(self.info.path):
+            try:
+                for frame in self._from_keyframe(first):
+                    if frame.frame_index >= end:
+                        return
+                    if frame.frame_index >= first:
+                        yield frame
+            finally:
+                self.close()
+
+    def _from_keyframe(self, first: int) -> Iterator[Frame]:
+        """Frames from a keyframe at or before ``first``.
+
+        Containers seek by decoding time or coarsely, so the landing is looked at, and an earlier keyframe taken until
+        the first picture lies at or before the wanted one.
+        """
+        keys = np.flatnonzero(self.index.keyframe[: first + 1]) if self.index.seekable else np.zeros(1, int)
+        for key in keys[::-1]:
+            if key == 0:
+                break
+            frames = self._open_at(int(key))
+            landed = next(frames, None)
+            if landed is not None and landed.frame_index <= first:
+                yield landed
+                yield from frames
+                return
+        yield from self._open_at(0)
+
+    def _open_at(self, key: int) -> Iterator[Frame]:
+        self.close()
+        self._container, stream = open_video(self.info.path)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = self._threads
+        if key > 0:
+            self._container.seek(int(self.index.pts[key]), stream=stream, backward=True, any_frame=False)
+        yield from self._number(self._pictures(stream))
+
+    def _pictures(self, stream: Any) -> Iterator[Any]:
+        packets = self._container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.error.FFmpegError, OSError):
+                return  # the end of what can be read: the index says where and why
+            try:
+                pictures = packet.decode()
+            except av.error.InvalidDataError:
+                self.num_corrupt += 1
+                continue
+            yield from pictures
+
+    def _number(self, pictures: Iterator[Any]) -> Iterator[Frame]:
+        pts = self.index.pts
+        after = -1  # index of the frame given last
+        for picture in pictures:
+            if self.index.seekable:
+                if picture.pts is None:
+                    self.num_corrupt += 1
+                    continue
+                at = max(int(np.searchsorted(pts, picture.pts)), after + 1 if after >= 0 else 0)
+                if at >= len(pts) or pts[at] != picture.pts:
+                    continue  # cut away by an edit list, or out of order in a damaged file
+            else:
+                at = after + 1
+                if at >= len(pts):
+                    return
+            after = at
+            yield Frame(at, int(pts[at]), self._image(picture))
+
+    def _image(self, picture: Any) -> Any:
+        coded = (self.info.width, self.info.height)
+        if self.info.rotation in (90, 270):
+            coded = coded[::-1]
+        if (picture.width, picture.height) != coded:  # the picture's size changes midway in some broadcasts
+            picture = picture.reformat(width=coded[0], height=coded[1])
+        return from_av(picture, self.info.colour, self.info.rotation)

@@ -1,0 +1,107 @@
+"""Choosing the device, and opening the backend that plays a role on it.
+
+The only module that knows which backends exist. Backends are imported when they are opened, so that a missing
+library is named with what to install, and only where it is needed.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..configs.errors import BackendUnavailableError
+from ..configs.hardware import num_cores, why_no_cuda
+from .protocols import Compositor, Decoder, Detector, EncodeOptions, Encoder
+from .weights import find_model
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DeviceChoice:
+    """The device that does the work, and why.
+
+    Attributes:
+        kind: ``cpu``; CUDA backends will add ``cuda``.
+        why: One clause for the log and the track file.
+    """
+
+    kind: str
+    why: str
+
+
+def choose_device(requested: str) -> DeviceChoice:
+    """Resolve ``auto``, ``cpu`` or ``cuda``. ``cuda`` never degrades.
+
+    Raises:
+        BackendUnavailableError: ``cuda`` was asked for and cannot be had.
+    """
+    if requested == "cpu":
+        return DeviceChoice("cpu", "asked for")
+    reason = why_no_cuda() or "this version of dft has no CUDA backends"
+    if requested == "cuda":
+        raise BackendUnavailableError("device cuda cannot be used", got=reason, hint="use --device auto or --device cpu")
+    log.info("device cpu: %s", reason)
+    return DeviceChoice("cpu", reason)
+
+
+def open_decoder(path: Path, device: DeviceChoice, threads: int | None = None) -> Decoder:
+    """Decoder of ``path``.
+
+    Raises:
+        VideoError: The file cannot be read.
+    """
+    decoder: Decoder = _backend(device, "decode", "PyAvDecoder", "av")(path, threads)
+    return decoder
+
+
+def open_detector(
+    model: str, device: DeviceChoice, *, size: int, min_score: float, threads: int | None = None
+) -> Detector:
+    """Face detector.
+
+    Args:
+        model: Known name or path of the weights.
+        device: Where it runs.
+        size: Longer side of the picture that the network sees, in pixels.
+        min_score: Faces below are left out.
+        threads: CPU threads, or None for half of the cores (decoding takes the others).
+
+    Raises:
+        ModelError: The weights are not there or are not what they should be.
+        BackendUnavailableError: The runtime is not installed.
+    """
+    make = _backend(device, "detect", "YuNetDetector", "onnxruntime")
+    threads = threads or max(1, num_cores() // 2)
+    detector: Detector = make(find_model(model), size=size, min_score=min_score, threads=threads)
+    return detector
+
+
+def open_compositor(device: DeviceChoice, width: int, height: int) -> Compositor:
+    """Compositor onto a canvas of ``width`` x ``height`` pixels."""
+    compositor: Compositor = _backend(device, "compose", "OpenCvCompositor", "opencv-python-headless")(width, height)
+    return compositor
+
+
+def open_encoder(path: Path, options: EncodeOptions, source: Path | None, device: DeviceChoice) -> Encoder:
+    """Encoder that writes ``path``, with the sound of ``source``.
+
+    Raises:
+        OutputError: ``path`` cannot be written.
+        SettingError: Its suffix names no container that can be written.
+    """
+    encoder: Encoder = _backend(device, "encode", "LibX264Encoder", "av")(path, options, source)
+    return encoder
+
+
+def _backend(device: DeviceChoice, module: str, name: str, package: str) -> Callable[..., Any]:
+    try:
+        backend = getattr(import_module(f".{device.kind}.{module}", __package__), name)
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"{package} cannot be imported", got=error, hint="pip install 'dual-face-tracker[cpu]'"
+        ) from error
+    made: Callable[..., Any] = backend
+    return made

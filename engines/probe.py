@@ -1,0 +1,159 @@
+"""What a video file holds: the facts of its picture stream, and the time of every frame, read from its packets."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from ..configs.errors import VideoUnreadableError
+from .foreign import reading
+from .protocols import Colour, FrameIndex, VideoInfo
+
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+MIN_CUT_OFF_SECONDS = 1.0  # container durations are rounded; shorter losses are told by the frame count alone
+
+
+def open_video(path: Path) -> tuple[Any, Any]:
+    """Open ``path`` and pick its main picture stream (never a cover picture).
+
+    Returns:
+        PyAV's container and stream. The caller closes the container.
+
+    Raises:
+        VideoNotFoundError: There is no such file.
+        VideoUnreadableError: It is no media file, or has no picture stream.
+    """
+    with reading(path):
+        if path.is_dir():
+            raise IsADirectoryError(path)
+        container = av.open(str(path), metadata_errors="ignore")
+        stream = container.streams.best("video")
+        if stream is None or stream.codec_context is None:
+            held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            container.close()
+            raise VideoUnreadableError(f"{path} has no video stream", got=f"streams of type {held}")
+        return container, stream
+
+
+def probe(path: Path) -> VideoInfo:
+    """Facts of the video's picture stream; decodes one frame, where the rotation is told.
+
+    Raises:
+        VideoError: The file cannot be read or not one frame decodes.
+    """
+    container, stream = open_video(path)
+    with container, reading(path):
+        picture = _first_picture(container, stream, path)
+        context = stream.codec_context
+        rotation = (-round(picture.rotation / 90) * 90) % 360
+        width, height = picture.width, picture.height
+        aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+        if rotation in (90, 270):
+            width, height, aspect = height, width, 1 / aspect
+        full = int(picture.color_range) == FULL_RANGE or picture.format.name.startswith("yuvj")
+        return VideoInfo(
+            path=path, width=width, height=height, rotation=rotation, pixel_aspect=aspect,
+            time_base=Fraction(stream.time_base),
+            fps=Fraction(stream.average_rate or stream.guessed_rate or 25),
+            colour=Colour(int(picture.colorspace), int(picture.color_primaries), int(picture.color_trc), full),
+            codec=context.name, pixel_format=picture.format.name,
+        )  # fmt: skip
+
+
+def _first_picture(container: Any, stream: Any, path: Path) -> Any:
+    for packet in container.demux(stream):
+        try:
+            for picture in packet.decode():
+                return picture
+        except av.error.InvalidDataError:
+            continue
+    raise VideoUnreadableError(f"{path} holds no picture that can be decoded", hint="check that the file plays")
+
+
+def scan(path: Path) -> FrameIndex:
+    """Time and keyframe flag of every frame, without decoding where the packets tell.
+
+    Files whose packets carry no pts (raw H.264, some AVI) are decoded once to count their frames.
+
+    Raises:
+        VideoError: The file cannot be read or holds no frame.
+    """
+    packets = _Packets()
+    container, stream = open_video(path)
+    with container, reading(path):
+        base, told = Fraction(stream.time_base), stream.frames
+        told_seconds = (container.duration or 0) / 1e6 + (container.start_time or 0) / 1e6
+        packets.read(container, stream)
+    if packets.unstamped:
+        return _count_by_decoding(path)
+    if not packets.pts:
+        raise VideoUnreadableError(f"{path} holds no video packet", hint="check that the file plays")
+    order = np.argsort(np.array(packets.pts, np.int64), kind="stable")
+    pts = np.array(packets.pts, np.int64)[order]
+    ended = packets.stopped
+    missing = told - packets.num_video
+    if ended is None and (missing > 0 or told_seconds - packets.last_seconds > MIN_CUT_OFF_SECONDS):
+        ended = "the file stops before its stated end"
+    if ended is not None:
+        ended = f"{ended}: video ends at {float((packets.end_pts) * base):.3f} s of stated {told_seconds:.3f} s"
+    return FrameIndex(pts, np.array(packets.keyframe, bool)[order], packets.end_pts, True, ended)
+
+
+class _Packets:
+    """What is learnt from the packets of a file."""
+
+    def __init__(self) -> None:
+        self.pts: list[int] = []
+        self.keyframe: list[bool] = []
+        self.end_pts = 0
+        self.num_video = 0
+        self.last_seconds = 0.0
+        self.unstamped = False
+        self.stopped: str | None = None
+
+    def read(self, container: Any, stream: Any) -> None:
+        """Read every packet of ``container``, to its end or to where it cannot be read any further."""
+        try:
+            for packet in container.demux():
+                if packet.size == 0:
+                    continue
+                if packet.pts is not None and packet.time_base is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self.last_seconds = max(self.last_seconds, end)
+                if packet.stream.index == stream.index:
+                    self._add(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            self.stopped = f"reading stopped ({error.strerror or error})"
+
+    def _add(self, packet: Any) -> None:
+        self.num_video += 1
+        if packet.is_discard:  # cut away by an edit list
+            return
+        if packet.pts is None:
+            self.unstamped = True
+            return
+        self.pts.append(packet.pts)
+        self.keyframe.append(packet.is_keyframe)
+        self.end_pts = max(self.end_pts, packet.pts + (packet.duration or 0))
+
+
+def _count_by_decoding(path: Path) -> FrameIndex:
+    """Index of a file without time stamps: frames are counted, and last one average frame each."""
+    container, stream = open_video(path)
+    num_frames = 0
+    with container, reading(path):
+        step = 1 / (Fraction(stream.average_rate or stream.guessed_rate or 25) * Fraction(stream.time_base))
+        for packet in container.demux(stream):
+            try:
+                num_frames += len(packet.decode())
+            except av.error.InvalidDataError:
+                continue
+    if num_frames == 0:
+        raise VideoUnreadableError(f"{path} holds no picture that can be decoded")
+    pts = np.array([round(i * step) for i in range(num_frames + 1)], np.int64)
+    keyframe = np.zeros(num_frames, bool)
+    keyframe[0] = True
+    return FrameIndex(pts[:-1], keyframe, int(pts[-1]), seekable=False)

@@ -1,0 +1,242 @@
+"""The roles that hardware plays, and the data that passes between them.
+
+A backend implements these protocols; the CPU backends (``engines/cpu``) define the behaviour. The contract tests in
+``tests/contract`` run over every backend that is present.
+
+An *image* is the picture of one frame in its backend's own form (``YuvImage`` on the CPU). Only backends of the
+same device look inside; the passes hand images on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = Any
+Prepared = Any
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How YUV values are to be read, as the codes of ITU-T H.273 (2 means not stated)."""
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    full_range: bool = False
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts of a video stream.
+
+    Attributes:
+        path: The file.
+        width: Displayed width in pixels, after rotation, before pixel aspect.
+        height: Displayed height in pixels.
+        rotation: Clockwise degrees from the coded to the displayed picture: 0, 90, 180 or 270.
+        pixel_aspect: Width to height of a displayed pixel.
+        time_base: Seconds per unit of pts.
+        fps: Average frames per second.
+        colour: How the values are to be read.
+        codec: FFmpeg's name of the codec.
+        pixel_format: FFmpeg's name of the pixel format.
+    """
+
+    path: Path
+    width: int
+    height: int
+    rotation: int
+    pixel_aspect: Fraction
+    time_base: Fraction
+    fps: Fraction
+    colour: Colour
+    codec: str
+    pixel_format: str
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Every frame of a video in presentation order, read from its packets.
+
+    Attributes:
+        pts: ``(N,)`` int64, not descending, in the stream's time base.
+        keyframe: ``(N,)`` bool, whether decoding can start there.
+        end_pts: pts at which the last frame ends.
+        seekable: Whether the file's own time stamps can be sought. If not, frames are counted from the start.
+        ended_early: Where and why reading stopped before the file's stated end, or None.
+    """
+
+    pts: NDArray[np.int64]
+    keyframe: NDArray[np.bool_]
+    end_pts: int
+    seekable: bool = True
+    ended_early: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        frame_index: 0-based in presentation order; an ordinal, never a time.
+        pts: Time stamp in the stream's time base.
+        image: The picture, not rotated.
+    """
+
+    frame_index: int
+    pts: int
+    image: Image
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Faces of one frame.
+
+    Attributes:
+        boxes_xyxy: ``(N, 4)`` float32, displayed pixels, origin top left, x2 y2 exclusive.
+        scores: ``(N,)`` float32 in 0..1.
+        landmarks: ``(N, 10)`` float32, x,y of the subject's right eye, left eye, nose tip, right and left mouth corner.
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def none(cls) -> "Detections":
+        """No face."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 10), np.float32))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One crop of a frame and its place on the canvas.
+
+    Attributes:
+        crop_xyxy: Source rectangle in displayed pixels, fractions allowed; inside the frame.
+        x: Left of the tile on the canvas, in pixels, even.
+        y: Top of the tile on the canvas, in pixels, even.
+        width: Width of the tile, in pixels, even.
+        height: Height of the tile, in pixels, even.
+    """
+
+    crop_xyxy: tuple[float, float, float, float]
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """What an encoder is asked for.
+
+    Attributes:
+        width: Canvas width in pixels, even.
+        height: Canvas height in pixels, even.
+        time_base: Unit of the pts that are written.
+        fps: Average frame rate, a hint for rate control.
+        colour: Tags to write.
+        preset: Speed against size, x264's names.
+        crf: Constant rate factor.
+        bitrate: Average bits per second instead of ``crf``, or None.
+        threads: CPU threads, or None for all.
+    """
+
+    width: int
+    height: int
+    time_base: Fraction
+    fps: Fraction
+    colour: Colour
+    preset: str = "medium"
+    crf: int = 18
+    bitrate: int | None = None
+    threads: int | None = None
+
+
+class Closing(Protocol):
+    """What is opened with ``with`` and closed at its end."""
+
+    def close(self) -> None:
+        """Release everything; calling it again does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@runtime_checkable
+class Decoder(Closing, Protocol):
+    """Reads the frames of one video in presentation order."""
+
+    info: VideoInfo
+    index: FrameIndex
+    num_corrupt: int  # packets or frames that could not be decoded so far
+
+    def frames(self, first: int = 0, end: int | None = None) -> Iterator[Frame]:
+        """Frames with ``first <= frame_index < end``, in order; damaged ones are left out and counted.
+
+        An image is valid until it is dropped. Only one iteration runs at a time.
+        """
+
+
+@runtime_checkable
+class Detector(Closing, Protocol):
+    """Finds faces."""
+
+    def prepare(self, image: Image) -> Prepared:
+        """The small upright picture that the network will see, and the luma thumbnail's source."""
+
+    def thumbnail(self, prepared: Prepared) -> NDArray[np.uint8]:
+        """``(18, 32)`` uint8 luma thumbnail of the prepared picture."""
+
+    def detect(self, batch: Sequence[Prepared]) -> list[Detections]:
+        """Faces of each prepared picture, best score first."""
+
+
+@runtime_checkable
+class Embedder(Closing, Protocol):
+    """Describes faces by vectors that lie near each other for one person."""
+
+    dimension: int
+
+    def embed(self, image: Image, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(N, dimension)`` float32 for the faces of one frame at ``landmarks (N, 10)``."""
+
+
+@runtime_checkable
+class Compositor(Closing, Protocol):
+    """Crops, scales and tiles."""
+
+    def compose(self, image: Image, tiles: Sequence[Tile]) -> Image:
+        """A new canvas with each tile's crop; what no tile covers is black.
+
+        Crops are sampled at sub-pixel position, so a slow pan does not step.
+        """
+
+
+@runtime_checkable
+class Encoder(Closing, Protocol):
+    """Writes one video file: an encoded picture stream, and copied audio."""
+
+    def write(self, image: Image, pts: int) -> None:
+        """Encode one canvas; ``pts`` ascend."""
+
+    def finish(self) -> None:
+        """Write what is buffered and complete the file; without it the file is not complete."""
