@@ -17,6 +17,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .weights import ModelFile
+
 Image = Any
 Prepared = Any
 
@@ -200,8 +202,10 @@ class Decoder(Closing, Protocol):
 class Detector(Closing, Protocol):
     """Finds faces."""
 
+    model: ModelFile
+
     def prepare(self, image: Image) -> Prepared:
-        """The small upright picture that the network will see, and the luma thumbnail's source."""
+        """The small upright picture that the network will see; keeps nothing of ``image`` alive."""
 
     def thumbnail(self, prepared: Prepared) -> NDArray[np.uint8]:
         """``(18, 32)`` uint8 luma thumbnail of the prepared picture."""
@@ -235,8 +239,15 @@ class Compositor(Closing, Protocol):
 class Encoder(Closing, Protocol):
     """Writes one video file: an encoded picture stream, and copied audio."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be kept, in words."""
+
     def write(self, image: Image, pts: int) -> None:
         """Encode one canvas; ``pts`` ascend."""
 
-    def finish(self) -> None:
-        """Write what is buffered and complete the file; without it the file is not complete."""
+    def finish(self, end_pts: int | None = None) -> None:
+        """Write what is buffered and complete the file; without it the file is not complete.
+
+        The last frame ends at ``end_pts``; None means after one average frame.
+        """

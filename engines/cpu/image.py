@@ -71,7 +71,7 @@ def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0) -> YuvImage:
     pixel_format = frame.format.name
     if pixel_format not in PLANAR_FORMATS:
         frame = _as_yuv420p(frame)
-    y, u, v = (_view(plane) for plane in frame.planes)
+    y, u, v = (plane_view(plane) for plane in frame.planes)
     if _is_gray(pixel_format):  # libswscale dithers the chroma that it makes up
         u, v = np.full_like(u, NEUTRAL_CHROMA), np.full_like(v, NEUTRAL_CHROMA)
     return YuvImage(y, u, v, yuv_colour(pixel_format, colour), rotation, owner=frame)
@@ -126,7 +126,8 @@ def _as_yuv420p(frame: "VideoFrame") -> "VideoFrame":
     )
 
 
-def _view(plane: "VideoPlane") -> NDArray[np.uint8]:
+def plane_view(plane: "VideoPlane") -> NDArray[np.uint8]:
+    """``(H, W)`` uint8 view of the memory of an 8-bit plane, without its padding."""
     rows = np.frombuffer(memoryview(cast(Any, plane)), np.uint8).reshape(-1, abs(plane.line_size))
     if plane.line_size < 0:
         rows = rows[::-1]

@@ -1,0 +1,113 @@
+"""What stage 1 keeps of a chunk, and the folder of finished chunks from which a killed analysis goes on."""
+
+import json
+import logging
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..trackio.atomic import atomic_output, translate_os_error
+from .chunks import Chunk
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChunkEvidence:
+    """Everything that stage 2 needs of one chunk, F decoded frames with D detections.
+
+    Attributes:
+        frame_index: ``(F,)`` int32, ascending.
+        luma_change: ``(F, 2)`` float32 mean luma change against the frame before and the one before that, grey levels;
+            NaN where that frame lies in the chunk before.
+        head_thumbnails: ``(<=2, 18, 32)`` uint8 of the first two frames, to compare with the chunk before.
+        tail_thumbnails: ``(<=2, 18, 32)`` uint8 of the last two frames.
+        detection_frame: ``(D,)`` int32 frame index of each detection, ascending.
+        boxes_xyxy: ``(D, 4)`` float32 displayed pixels.
+        scores: ``(D,)`` float32.
+        landmarks: ``(D, 10)`` float32 displayed pixels.
+        tracklet: ``(D,)`` int32 tracklet within the chunk, -1 where none was continued or begun.
+    """
+
+    frame_index: NDArray[np.int32]
+    luma_change: NDArray[np.float32]
+    head_thumbnails: NDArray[np.uint8]
+    tail_thumbnails: NDArray[np.uint8]
+    detection_frame: NDArray[np.int32]
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    tracklet: NDArray[np.int32]
+
+
+class EvidenceStore:
+    """Finished chunks on disk.
+
+    Args:
+        folder: Made when the first chunk is saved.
+        key: What the evidence depends on (video, models, settings); chunks of another key are thrown away.
+    """
+
+    def __init__(self, folder: Path, key: dict[str, Any]):
+        self.folder = folder
+        self._key = json.dumps(key, sort_keys=True)
+        if folder.exists() and self._stored_key() != self._key:
+            log.info("evidence in %s is of another video or other settings: starting anew", folder)
+            self.remove()
+
+    def _stored_key(self) -> str | None:
+        try:
+            return (self.folder / "key.json").read_text(encoding="utf-8")
+        except OSError:
+            return None
+
+    def _path(self, chunk: Chunk) -> Path:
+        return self.folder / f"chunk-{chunk.number:05d}.npz"
+
+    def save(self, chunk: Chunk, evidence: ChunkEvidence) -> None:
+        """Write one finished chunk; it is there whole or not at all.
+
+        Raises:
+            OutputError: The folder cannot be written, or the disk is full.
+        """
+        try:
+            if not self.folder.exists():
+                self.folder.mkdir(parents=True)
+                (self.folder / "key.json").write_text(self._key, encoding="utf-8")
+        except OSError as error:
+            raise translate_os_error(error, self.folder) from error
+        with atomic_output(self._path(chunk), overwrite=True) as path, path.open("wb") as file:
+            np.savez(file, **{item.name: getattr(evidence, item.name) for item in fields(ChunkEvidence)})
+
+    def load(self, chunk: Chunk) -> ChunkEvidence | None:
+        """A finished chunk, or None where it is missing or damaged."""
+        try:
+            with np.load(self._path(chunk)) as arrays:
+                return ChunkEvidence(**{item.name: arrays[item.name] for item in fields(ChunkEvidence)})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            log.warning("chunk %d in %s is damaged (%s): analysed again", chunk.number, self.folder, error)
+            return None
+
+    def missing_runs(self, chunks: list[Chunk]) -> Iterator[list[Chunk]]:
+        """Runs of neighbouring chunks that are not finished: each is decoded in one go."""
+        run: list[Chunk] = []
+        for chunk in chunks:
+            if self.load(chunk) is None:
+                run.append(chunk)
+            elif run:
+                yield run
+                run = []
+        if run:
+            yield run
+
+    def remove(self) -> None:
+        """Delete all evidence."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""The rows of the track file while stage 2 works on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..trackio.schema import DETECTED, INTERPOLATED, SCHEMA
+from .chains import Chain
+from .identity import OTHER, PERSONS
+from .sides import SIDES
+
+
+@dataclass(frozen=True)
+class Rows:
+    """R rows, one per frame and track, sorted by frame and track.
+
+    Attributes:
+        frame_index: ``(R,)`` int32.
+        track: ``(R,)`` int32 chain.
+        person: ``(R,)`` int8 index into ``PERSONS`` or ``OTHER``.
+        boxes_xyxy: ``(R, 4)`` float32 displayed pixels.
+        scores: ``(R,)`` float32, 0 where interpolated.
+        landmarks: ``(R, 10)`` float32 displayed pixels, NaN where interpolated.
+        interpolated: ``(R,)`` bool.
+    """
+
+    frame_index: NDArray[np.int32]
+    track: NDArray[np.int32]
+    person: NDArray[np.int8]
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    interpolated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+    def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> "Rows":
+        """The rows that ``which`` selects, in its order."""
+        return Rows(**{item.name: getattr(self, item.name)[which] for item in fields(self)})
+
+    def of_person(self, person: int) -> "Rows":
+        """The rows of one main person, in order of time."""
+        return self.take(self.person == person)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Rows"]) -> "Rows":
+        """All rows of ``parts``, sorted."""
+        rows = cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+        return rows.take(np.lexsort((rows.track, rows.frame_index)))
+
+    @classmethod
+    def of_chains(cls, chains: Sequence[Chain], person: NDArray[np.int8]) -> "Rows":
+        """Rows of all detections of ``chains``; a chain's position is its track."""
+        return cls.joined([_rows_of(c, i, int(p)) for i, (c, p) in enumerate(zip(chains, person, strict=True))])
+
+
+def _rows_of(chain: Chain, track: int, person: int) -> Rows:
+    size = len(chain)
+    return Rows(
+        chain.frame_index, np.full(size, track, np.int32), np.full(size, person, np.int8), chain.boxes_xyxy,
+        np.concatenate([t.scores for t in chain.tracklets]), np.concatenate([t.landmarks for t in chain.tracklets]),
+        np.zeros(size, bool),
+    )  # fmt: skip
+
+
+def to_table(
+    rows: Rows, sides: NDArray[np.int8], pts: NDArray[np.int64], shot_of_frame: NDArray[np.int32]
+) -> pa.Table:
+    """The table of the profile ``dft_tracks``.
+
+    Args:
+        rows: Sorted rows.
+        sides: ``(R,)`` int8 index into ``SIDES``, or -1.
+        pts: Of every frame of the video by frame index.
+        shot_of_frame: Shot of every frame of the video by frame index.
+    """
+    landmarks = pa.FixedSizeListArray.from_arrays(
+        pa.array(rows.landmarks.ravel(), pa.float32()), 10, mask=pa.array(rows.interpolated)
+    )
+    boxes = rows.boxes_xyxy
+    columns = [
+        rows.frame_index, pts[rows.frame_index], rows.track,
+        _names(rows.person, PERSONS, rows.person == OTHER), _names(sides, SIDES, sides < 0),
+        boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3], rows.scores, landmarks,
+        _names(rows.interpolated.astype(np.int8), (DETECTED, INTERPOLATED)), shot_of_frame[rows.frame_index],
+    ]  # fmt: skip
+    arrays = [pa.array(c) if isinstance(c, np.ndarray) else c for c in columns]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _names(codes: NDArray[np.int8], names: Sequence[str], missing: NDArray[np.bool_] | None = None) -> pa.Array:
+    indices = pa.array(codes.astype(np.int32), mask=missing)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(names)))

@@ -1,0 +1,203 @@
+"""Encoding on the CPU with x264, through PyAV."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from av.codec.codec import UnknownCodecError
+
+from ...configs.errors import BackendUnavailableError, DftError, EngineError, OutputError, SettingError
+from ..protocols import Closing, Colour, EncodeOptions
+from ..remux import SourceAudio
+from .image import BT709, YuvImage, plane_view
+
+CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+FULL_RANGE, LIMITED_RANGE = 2, 1  # AVCOL_RANGE_JPEG, AVCOL_RANGE_MPEG
+GREATEST_FRACTION = 1_001_000  # FFmpeg's rationals have 32 bits; broadcast rates need 1001 below the line
+
+_SPACE = "free some space, or choose another folder"
+_RIGHTS = "check the rights of the folder, or choose another"
+_HINTS = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or choose another folder",
+    errno.ENOENT: "create the folder, or choose another",
+}
+
+
+class LibX264Encoder(Closing):
+    """Writes H.264 in 8-bit 4:2:0 to an MP4, MOV or Matroska file; implements ``protocols.Encoder``.
+
+    Time stamps are those of :meth:`write`, in ``options.time_base``: frames are never counted, so a variable
+    frame rate stays variable. MP4 and MOV keep them to the tick, Matroska rounds them to its milliseconds.
+
+    Args:
+        path: The file; its suffix names the container.
+        options: What is asked for.
+        source: File whose audio streams are copied, or None.
+
+    Attributes:
+        notes: What could not be kept, in words.
+
+    Raises:
+        SettingError: The suffix names no container that can be written.
+        OutputError: The file cannot be created.
+        VideoError: ``source`` cannot be opened.
+        BackendUnavailableError: This build of PyAV has no libx264.
+    """
+
+    def __init__(self, path: Path, options: EncodeOptions, source: Path | None = None):
+        if path.suffix.lower() not in CONTAINERS:
+            raise SettingError(
+                f"cannot write a video named *{path.suffix}", expected="a name ending in .mp4, .mov or .mkv"
+            )
+        self._path, self._options = path, options
+        self._held: tuple[Any, int] | None = (
+            None  # frame and pts; its duration is known when the next one comes
+        )
+        self._durations: dict[int, int] = {}  # of frames inside the encoder, by pts
+        self._audio: SourceAudio | None = None
+        self._notes: list[str] = []
+        self._container: Any = None
+        with _writing(path):
+            self._container = av.open(
+                str(path),
+                "w",
+                format=CONTAINERS[path.suffix.lower()],
+                container_options={"movflags": "faststart"},
+            )
+        try:
+            self._start(source)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be kept, in words."""
+        return (*self._notes, *(self._audio.notes if self._audio else ()))
+
+    def write(self, image: YuvImage, pts: int) -> None:
+        """Encode one canvas of the size in ``options``; ``pts`` ascend.
+
+        Raises:
+            OutputError: The file cannot be written any further.
+        """
+        frame = _frame(image)
+        frame.pts, frame.time_base = pts, self._options.time_base
+        with _writing(self._path):
+            self._encode_held(until=pts)
+            self._held = (frame, pts)
+
+    def finish(self, end_pts: int | None = None) -> None:
+        """Write what is buffered and complete the file.
+
+        Args:
+            end_pts: pts at which the last frame ends, or None: it lasts one average frame.
+
+        Raises:
+            OutputError: The file cannot be completed.
+        """
+        with _writing(self._path):
+            self._encode_held(until=end_pts)
+            self._mux(self._stream.encode(None))
+            if self._audio is not None:
+                self._audio.finish()
+            self._container.close()
+
+    def close(self) -> None:
+        """Release everything. Without :meth:`finish` what lies under the name is no complete video."""
+        self._held = None
+        if self._audio is not None:
+            self._audio.close()
+        if self._container is not None:
+            with suppress(av.error.FFmpegError, OSError, ValueError):  # a full disk, told before
+                self._container.close()
+
+    def _start(self, source: Path | None) -> None:
+        options = self._options
+        rate = options.fps.limit_denominator(GREATEST_FRACTION // max(1, int(options.fps)))
+        with _writing(self._path):
+            self._stream = self._container.add_stream("libx264", rate=rate, options=_x264_options(options))
+            context = self._stream.codec_context
+            context.width, context.height, context.pix_fmt = options.width, options.height, "yuv420p"
+            context.sample_aspect_ratio = Fraction(1)
+            context.time_base = options.time_base
+            context.thread_count = options.threads or 0
+            if options.bitrate is not None:
+                context.bit_rate = options.bitrate
+            _tag(context, options.colour)
+        if source is not None:
+            self._audio = SourceAudio(source, self._container)
+        with _writing(self._path):
+            self._container.start_encoding()
+
+    def _encode_held(self, until: int | None) -> None:
+        if self._held is None:
+            return
+        frame, pts = self._held
+        if until is None or until <= pts:
+            until = pts + max(1, round(1 / (self._options.fps * self._options.time_base)))
+        self._durations[pts] = until - pts
+        self._held = None
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, 0)
+            if self._audio is not None:
+                self._audio.advance(packet.dts * packet.time_base)
+            self._container.mux_one(packet)
+
+
+def _x264_options(options: EncodeOptions) -> dict[str, str]:
+    chosen = {"preset": options.preset}
+    if options.bitrate is None:
+        chosen["crf"] = str(options.crf)
+    return chosen
+
+
+def _tag(context: Any, colour: Colour) -> None:
+    if colour.matrix == 0:  # RGB became BT.709 on its way into the canvas
+        colour = Colour(BT709, colour.primaries, colour.transfer, full_range=False)
+    context.colorspace = colour.matrix
+    context.color_primaries = colour.primaries
+    context.color_trc = colour.transfer
+    context.color_range = FULL_RANGE if colour.full_range else LIMITED_RANGE
+
+
+def _frame(image: YuvImage) -> Any:
+    frame = av.VideoFrame(image.width, image.height, "yuv420p")
+    for plane, values in zip(frame.planes, (image.y, image.u, image.v), strict=True):
+        np.copyto(plane_view(plane), values)
+    return frame
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what FFmpeg or the system says about the output into an error of ours."""
+    try:
+        yield
+    except DftError:
+        raise
+    except UnknownCodecError as error:
+        raise BackendUnavailableError(
+            "this PyAV has no libx264",
+            got=error,
+            hint="install av from PyPI: pip install --force-reinstall av",
+        ) from error
+    except (av.error.ExternalError, av.error.ArgumentError, av.error.UnknownError, ValueError) as error:
+        raise EngineError(f"x264 or the muxer refused to write {path.name}", got=error) from error
+    except (av.error.FFmpegError, OSError) as error:
+        number = error.errno or 0
+        reason = os.strerror(number) if 0 < number < 4096 else (error.strerror or str(error))
+        raise OutputError(
+            f"cannot write in {path.parent}", got=reason.lower(), hint=_HINTS.get(number, _RIGHTS)
+        ) from error
