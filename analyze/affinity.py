@@ -36,8 +36,8 @@ def position_affinity(frame_width: float) -> Affinity:
         across = np.abs(place[:, None, 0] - place[None, :, 0]) / frame_width
         alike = OTHER_SHOT_SURE * (1 - across / NEUTRAL_WIDTHS)
         same_shot = shot[:, None] == shot[None, :]
-        return np.where(
-            same_shot, np.clip(near, -SAME_SHOT_SURE, None), np.clip(alike, -OTHER_SHOT_SURE, None)
-        ).astype(np.float32)
+        return np.where(same_shot, np.clip(near, -SAME_SHOT_SURE, None), np.clip(alike, -OTHER_SHOT_SURE, None)).astype(
+            np.float32
+        )
 
     return affinity

@@ -50,15 +50,15 @@ class ByteTracker:
         self._keep(time_seconds - self._seen <= self._settings.max_lost_seconds)
         ids = np.full(len(faces), -1, np.int32)
         high = np.flatnonzero(faces.scores >= self._settings.high_score)
-        low = np.flatnonzero(
-            (faces.scores < self._settings.high_score) & (faces.scores >= self._settings.low_score)
-        )
+        low = np.flatnonzero((faces.scores < self._settings.high_score) & (faces.scores >= self._settings.low_score))
         free = np.arange(len(self._ids))
         free = self._match(faces, high, free, self._settings.min_overlap, ids)
         free = free[self._seen[free] == before] if before is not None else free
         self._match(faces, low, free, LOW_OVERLAP, ids)
         self._seen[np.isin(self._ids, ids)] = time_seconds
-        self._begin(faces, high[(ids[high] < 0) & (faces.scores[high] >= self._settings.birth_score)], ids, time_seconds)
+        self._begin(
+            faces, high[(ids[high] < 0) & (faces.scores[high] >= self._settings.birth_score)], ids, time_seconds
+        )
         self._time = time_seconds
         return ids
 
@@ -74,9 +74,7 @@ class ByteTracker:
         if len(which) == 0 or len(tracks) == 0:
             return tracks
         share = self._settings.match_expand
-        overlap = iou(
-            expand(self._filter.boxes_xyxy()[tracks], share), expand(faces.boxes_xyxy[which], share)
-        )
+        overlap = iou(expand(self._filter.boxes_xyxy()[tracks], share), expand(faces.boxes_xyxy[which], share))
         row, column = linear_sum_assignment(-overlap)
         good = overlap[row, column] >= min_overlap
         row, column = row[good], column[good]
@@ -84,9 +82,7 @@ class ByteTracker:
         self._filter.update(tracks[row], faces.boxes_xyxy[which[column]])
         return np.delete(tracks, row)
 
-    def _begin(
-        self, faces: Detections, which: NDArray[np.intp], ids: NDArray[np.int32], time_seconds: float
-    ) -> None:
+    def _begin(self, faces: Detections, which: NDArray[np.intp], ids: NDArray[np.int32], time_seconds: float) -> None:
         if len(which) == 0:
             return
         new = np.arange(self._next_id, self._next_id + len(which), dtype=np.int32)

@@ -11,7 +11,11 @@ NEARBY = 1.0  # face heights; a person who returns within this is taken to have 
 
 
 def fill_gaps(
-    rows: Rows, person: int, times_seconds: NDArray[np.float64], shot_of_frame: NDArray[np.int32], max_gap_seconds: float
+    rows: Rows,
+    person: int,
+    times_seconds: NDArray[np.float64],
+    shot_of_frame: NDArray[np.int32],
+    max_gap_seconds: float,
 ) -> Rows:
     """Interpolated rows for the gaps of one person, linear in time between the detections on both sides.
 

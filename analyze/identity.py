@@ -90,9 +90,7 @@ def _seed(chains: Sequence[Chain], apart: NDArray[np.bool_]) -> NDArray[np.int8]
     return person
 
 
-def _settle(
-    person: NDArray[np.int8], evidence: "_Evidence"
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def _settle(person: NDArray[np.int8], evidence: "_Evidence") -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Assign the longest chains first, then go over all, and over whole shots, until nothing changes."""
     margin = np.zeros(len(person), np.float32)
     for _ in range(MAX_PASSES):
@@ -137,7 +135,9 @@ def _best_person(i: int, person: NDArray[np.int8], evidence: "_Evidence") -> tup
     return best, np.inf if np.isnan(rival) else float(likeness[best] - rival)
 
 
-def _leftmost_first(chains: Sequence[Chain], person: NDArray[np.int8], shots: Sequence[NDArray[np.intp]]) -> NDArray[np.int8]:
+def _leftmost_first(
+    chains: Sequence[Chain], person: NDArray[np.int8], shots: Sequence[NDArray[np.intp]]
+) -> NDArray[np.int8]:
     """Name the two so that A is left of B in more of the frames that show both, or else on the whole."""
     votes = 0
     for members in shots:

@@ -294,7 +294,9 @@ def _no_face(source: Source, evidence: Sequence[ChunkEvidence], settings: Analyz
     faces = sum(len(e.scores) for e in evidence)
     return NoFaceError(
         f"no face to follow in {source.info.path}",
-        got=f"{faces} detections in {len(source.index)} frames" if faces else f"no detection in {len(source.index)} frames",
+        got=f"{faces} detections in {len(source.index)} frames"
+        if faces
+        else f"no detection in {len(source.index)} frames",
         expected=f"somebody seen for {settings.identity.min_presence_seconds:g} s or more",
         hint="for small faces raise --detect-size, for unclear ones lower --birth-score and --high-score",
     )
@@ -308,5 +310,3 @@ def _shot_records(shot_of_frame: NDArray[np.int32], pts: NDArray[np.int64]) -> t
 
 def _silent(done: int, total: int) -> None:
     """Report nothing."""
-
-

@@ -67,9 +67,7 @@ def _rows_of(chain: Chain, track: int, person: int) -> Rows:
     )  # fmt: skip
 
 
-def to_table(
-    rows: Rows, sides: NDArray[np.int8], pts: NDArray[np.int64], shot_of_frame: NDArray[np.int32]
-) -> pa.Table:
+def to_table(rows: Rows, sides: NDArray[np.int8], pts: NDArray[np.int64], shot_of_frame: NDArray[np.int32]) -> pa.Table:
     """The table of the profile ``dft_tracks``.
 
     Args:

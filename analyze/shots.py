@@ -54,9 +54,7 @@ def find_cuts(
     return np.array([c for c in candidates if _is_cut(int(c), times_seconds, changes, settings)], np.intp)
 
 
-def _is_cut(
-    at: int, times: NDArray[np.float64], changes: NDArray[np.float32], settings: ShotSettings
-) -> bool:
+def _is_cut(at: int, times: NDArray[np.float64], changes: NDArray[np.float32], settings: ShotSettings) -> bool:
     if at == 0:
         return False
     window = settings.cut_window_seconds

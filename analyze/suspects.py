@@ -120,7 +120,11 @@ class SuspectFinder:
         same_shot = np.diff(self._shots[own.frame_index]) == 0
         return [
             self._suspect(
-                "jump", own.frame_index[i], own.frame_index[i + 1], P_JUMP, f"{name} moves {distance[i]:.1f} face heights at once"
+                "jump",
+                own.frame_index[i],
+                own.frame_index[i + 1],
+                P_JUMP,
+                f"{name} moves {distance[i]:.1f} face heights at once",
             )
             for i in np.flatnonzero((distance > JUMP_HEIGHTS + JUMP_SPEED * seconds) & same_shot)
         ]

@@ -42,23 +42,23 @@ class TrackingSettings:
         0.5, "Boxes are enlarged by this much on each side for matching.", unit="box sizes", minimum=0, maximum=2
     )
     min_overlap: float = setting(0.2, "Least IoU of the enlarged boxes for a match.", minimum=0, maximum=1)
-    max_lost_seconds: float = setting(
-        0.5, "A tracklet unseen for longer ends.", unit="seconds", minimum=0, maximum=10
-    )
+    max_lost_seconds: float = setting(0.5, "A tracklet unseen for longer ends.", unit="seconds", minimum=0, maximum=10)
 
 
 @dataclass(frozen=True)
 class ShotSettings:
     """Finding cuts from luma thumbnails."""
 
-    cut_level: float = setting(
-        10.0, "Least mean luma change at a cut.", unit="grey levels", minimum=0, maximum=255
-    )
+    cut_level: float = setting(10.0, "Least mean luma change at a cut.", unit="grey levels", minimum=0, maximum=255)
     cut_ratio: float = setting(
         3.0, "Least ratio of the change at a cut to the changes around it.", minimum=1, maximum=100
     )
     cut_window_seconds: float = setting(
-        0.5, "The changes around a cut are taken within this time on each side.", unit="seconds", minimum=0.05, maximum=10
+        0.5,
+        "The changes around a cut are taken within this time on each side.",
+        unit="seconds",
+        minimum=0.05,
+        maximum=10,
     )
 
 
@@ -70,7 +70,11 @@ class IdentitySettings:
         0.3, "Somebody seen for less in the whole video is no main person.", unit="seconds", minimum=0, maximum=60
     )
     max_join_seconds: float = setting(
-        2.0, "Longest time unseen after which motion alone may join two tracklets of a shot.", unit="seconds", minimum=0, maximum=60
+        2.0,
+        "Longest time unseen after which motion alone may join two tracklets of a shot.",
+        unit="seconds",
+        minimum=0,
+        maximum=60,
     )
     max_gap_seconds: float = setting(
         1.0, "Gaps up to this long within a shot are interpolated.", unit="seconds", minimum=0, maximum=60
@@ -93,7 +97,11 @@ class SideSettings:
         0.5, "Least time on a side before --assign position changes it.", unit="seconds", minimum=0, maximum=60
     )
     side_margin: float = setting(
-        0.1, "Width of the band around the centre in which a side does not change.", unit="frame widths", minimum=0, maximum=1
+        0.1,
+        "Width of the band around the centre in which a side does not change.",
+        unit="frame widths",
+        minimum=0,
+        maximum=1,
     )
 
 
@@ -102,8 +110,11 @@ class ChunkSettings:
     """Checkpoints."""
 
     chunk_seconds: float = setting(
-        20.0, "Video is cut into chunks of about this length, at keyframes; each finished chunk is kept.",
-        unit="seconds", minimum=0.5, maximum=3600,
+        20.0,
+        "Video is cut into chunks of about this length, at keyframes; each finished chunk is kept.",
+        unit="seconds",
+        minimum=0.5,
+        maximum=3600,
     )
 
 

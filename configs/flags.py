@@ -69,6 +69,10 @@ def settings_page(passes: dict[str, type]) -> str:
             lines += ["", f"### {group_name}", "", (group.__doc__ or "").strip().splitlines()[0], ""]
             lines += ["| name | default | allowed | meaning |", "| --- | --- | --- | --- |"]
             for item in declared(group):
-                default = "" if item.default is None else f"`{str(item.default).lower() if item.type is bool else item.default}`"
+                default = (
+                    ""
+                    if item.default is None
+                    else f"`{str(item.default).lower() if item.type is bool else item.default}`"
+                )
                 lines.append(f"| `{item.name}` | {default} | {item.expected} | {item.help} |")
     return "\n".join(lines) + "\n"

@@ -29,7 +29,11 @@ class CameraSettings:
         0.42, "Height of the face's centre in the tile, from the top.", unit="tile heights", minimum=0.1, maximum=0.9
     )
     still_zone: float = setting(
-        0.25, "The camera stands still while the face's centre stays within this distance.", unit="face heights", minimum=0, maximum=2
+        0.25,
+        "The camera stands still while the face's centre stays within this distance.",
+        unit="face heights",
+        minimum=0,
+        maximum=2,
     )
     smooth_seconds: float = setting(
         0.8, "Time constant of the camera's motion where it must move.", unit="seconds", minimum=0.05, maximum=10
@@ -41,11 +45,14 @@ class EncodeSettings:
     """Encoding."""
 
     preset: str = setting(
-        "medium", "x264 preset: faster is larger.",
+        "medium",
+        "x264 preset: faster is larger.",
         choices=("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"),
     )
     crf: int = setting(18, "x264 constant rate factor: lower is better and larger.", minimum=0, maximum=51)
-    bitrate: int | None = setting(None, "Average bit rate instead of the constant rate factor.", unit="kbit/s", minimum=50, maximum=400000)
+    bitrate: int | None = setting(
+        None, "Average bit rate instead of the constant rate factor.", unit="kbit/s", minimum=50, maximum=400000
+    )
     device: str = setting(
         "auto",
         "Where to decode, compose and encode; cuda fails where it cannot be had, auto says why it chose the CPU.",

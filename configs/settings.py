@@ -164,10 +164,14 @@ def read_settings_file(path: Path, section: str) -> dict[str, Any]:
     except OSError as error:
         raise SettingError(f"cannot read settings file {path}", got=error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"settings file {path} is not TOML", got=error, expected="tables [analyze] and [render]") from error
+        raise SettingError(
+            f"settings file {path} is not TOML", got=error, expected="tables [analyze] and [render]"
+        ) from error
     unknown = sorted(set(document) - {"analyze", "render"})
     if unknown:
-        raise SettingError(f"settings file {path}", got=f"unknown table or key {unknown[0]!r}", expected="[analyze] and [render]")
+        raise SettingError(
+            f"settings file {path}", got=f"unknown table or key {unknown[0]!r}", expected="[analyze] and [render]"
+        )
     table = document.get(section, {})
     if not isinstance(table, dict):
         raise SettingError(f"settings file {path}: {section}", got=repr(table), expected=f"a table [{section}]")

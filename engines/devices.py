@@ -42,7 +42,9 @@ def choose_device(requested: str) -> DeviceChoice:
         return DeviceChoice("cpu", "asked for")
     reason = why_no_cuda() or "this version of dft has no CUDA backends"
     if requested == "cuda":
-        raise BackendUnavailableError("device cuda cannot be used", got=reason, hint="use --device auto or --device cpu")
+        raise BackendUnavailableError(
+            "device cuda cannot be used", got=reason, hint="use --device auto or --device cpu"
+        )
     log.info("device cpu: %s", reason)
     return DeviceChoice("cpu", reason)
 

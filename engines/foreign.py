@@ -26,7 +26,9 @@ def reading(path: Path) -> Iterator[None]:
     except av.error.InvalidDataError as error:
         raise _no_media(path) from error
     except (av.error.DecoderNotFoundError, av.error.DemuxerNotFoundError) as error:
-        raise VideoUnreadableError(f"cannot read {path}", got=f"a format without a decoder here ({error.strerror})") from error
+        raise VideoUnreadableError(
+            f"cannot read {path}", got=f"a format without a decoder here ({error.strerror})"
+        ) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"cannot read {path}", got=str(error)) from error
 
@@ -40,4 +42,6 @@ def _no_media(path: Path) -> VideoUnreadableError:
             got="an MP4 file without its index (moov): the recording or copy was cut off",
             hint="copy the file again, or repair it with a recovery tool",
         )
-    return VideoUnreadableError(f"cannot read {path}", got="a file that is no video", expected="a format that FFmpeg knows")
+    return VideoUnreadableError(
+        f"cannot read {path}", got="a file that is no video", expected="a format that FFmpeg knows"
+    )

@@ -49,7 +49,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
                 if not put(item):
                     break
             put(_End(None))
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
+        except BaseException as error:
             put(_End(error))
         finally:
             close = getattr(iterator, "close", None)

@@ -122,9 +122,7 @@ class SourceAudio(Closing):
             self.num_bad += 1
             return False
         before = self._last_dts.get(index)
-        if (
-            packet.is_discard and index in self._heard
-        ):  # cut off by an edit list; before the start it is priming
+        if packet.is_discard and index in self._heard:  # cut off by an edit list; before the start it is priming
             return False
         time = _decoding_time(packet)
         if before is not None and time <= before:

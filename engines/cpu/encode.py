@@ -63,16 +63,14 @@ class LibX264Encoder(Closing):
             None  # frame and pts; its duration is known when the next one comes
         )
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by pts
+        self._end_pts = 0
+        self._first: tuple[int, int] | None = None  # pts and dts of the first packet
         self._audio: SourceAudio | None = None
-        self._notes: list[str] = []
         self._container: Any = None
         with _writing(path):
-            self._container = av.open(
-                str(path),
-                "w",
-                format=CONTAINERS[path.suffix.lower()],
-                container_options={"movflags": "faststart"},
-            )
+            form = CONTAINERS[path.suffix.lower()]
+            container_options = _muxer_options(form, options.time_base)
+            self._container = av.open(str(path), "w", format=form, container_options=container_options)
         try:
             self._start(source)
         except BaseException:
@@ -82,7 +80,7 @@ class LibX264Encoder(Closing):
     @property
     def notes(self) -> tuple[str, ...]:
         """What could not be kept, in words."""
-        return (*self._notes, *(self._audio.notes if self._audio else ()))
+        return tuple(self._audio.notes) if self._audio else ()
 
     def write(self, image: YuvImage, pts: int) -> None:
         """Encode one canvas of the size in ``options``; ``pts`` ascend.
@@ -93,7 +91,7 @@ class LibX264Encoder(Closing):
         frame = _frame(image)
         frame.pts, frame.time_base = pts, self._options.time_base
         with _writing(self._path):
-            self._encode_held(until=pts)
+            self._mux(self._encode_held(until=pts))
             self._held = (frame, pts)
 
     def finish(self, end_pts: int | None = None) -> None:
@@ -106,8 +104,10 @@ class LibX264Encoder(Closing):
             OutputError: The file cannot be completed.
         """
         with _writing(self._path):
-            self._encode_held(until=end_pts)
-            self._mux(self._stream.encode(None))
+            packets = [*self._encode_held(until=end_pts), *self._stream.encode(None)]
+            self._mux(packets[:-1])
+            for last in packets[-1:]:
+                self._mux_last(last)
             if self._audio is not None:
                 self._audio.finish()
             self._container.close()
@@ -139,22 +139,49 @@ class LibX264Encoder(Closing):
         with _writing(self._path):
             self._container.start_encoding()
 
-    def _encode_held(self, until: int | None) -> None:
+    def _encode_held(self, until: int | None) -> list[Any]:
         if self._held is None:
-            return
+            return []
         frame, pts = self._held
         if until is None or until <= pts:
             until = pts + max(1, round(1 / (self._options.fps * self._options.time_base)))
         self._durations[pts] = until - pts
+        self._end_pts = until
         self._held = None
-        self._mux(self._stream.encode(frame))
+        packets: list[Any] = self._stream.encode(frame)
+        return packets
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.duration = self._durations.pop(packet.pts, 0)
-            if self._audio is not None:
-                self._audio.advance(packet.dts * packet.time_base)
-            self._container.mux_one(packet)
+            self._mux_one(packet, self._durations.pop(packet.pts, 0))
+
+    def _mux_last(self, packet: Any) -> None:
+        """Write the packet that is last in decoding order, so that picture time ends with the last frame.
+
+        MP4 adds up durations in decoding order, which leaves some out at a variable rate: the last packet makes
+        up for that as far as its own picture time allows.
+        """
+        first_pts, first_dts = self._first or (packet.pts, packet.dts)
+        missing = (self._end_pts - first_pts) - (packet.dts - first_dts)
+        self._mux_one(packet, max(1, min(missing, self._end_pts - packet.pts)))
+
+    def _mux_one(self, packet: Any, duration: int) -> None:
+        if self._first is None:
+            self._first = (packet.pts, packet.dts)
+        packet.duration = duration
+        if self._audio is not None:
+            self._audio.advance(packet.dts * packet.time_base)
+        self._container.mux_one(packet)
+
+
+def _muxer_options(form: str, time_base: Fraction) -> dict[str, str]:
+    if form == "matroska":
+        return {}
+    timescale = time_base.denominator
+    while timescale < 10_000:  # as FFmpeg's MP4 muxer does for the track
+        timescale *= 2
+    # the usual 1000 would round the time at which the picture begins
+    return {"movflags": "faststart", "movie_timescale": str(timescale)}
 
 
 def _x264_options(options: EncodeOptions) -> dict[str, str]:

@@ -1,0 +1,324 @@
+"""The command ``dft``: each command is thin, calls one function of the library, and prints its result.
+
+Results go to stdout, progress and logs to stderr. Exit status: 0 done, 1 a ``DftError``, 2 wrong usage, 130 stopped by
+Ctrl-C. Passes are imported when their command runs, so that help and completion stay quick.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .configs.analysis import AnalyzeSettings
+from .configs.errors import DftError
+from .configs.flags import setting_flags, settings_from_flags, settings_page
+from .configs.rendering import RenderSettings
+from .configs.version import VERSION
+
+PASSES = {"analyze": AnalyzeSettings, "render": RenderSettings}
+LEVELS = ("debug", "info", "warning", "error")
+FILE = click.Path(path_type=Path)
+Command = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DftError as error:
+        click.echo(f"dft: error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("dft: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as with `dft ... | head`
+        sys.exit(141)
+
+
+def _common(command: Command) -> Command:
+    """Add --json, --quiet and --log-level, and set up logging."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+    @click.option("--quiet", "-q", is_flag=True, help="No progress bar, and only errors are logged.")
+    @click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="Log to stderr.")
+    @wraps(command)
+    def wrapped(*args: Any, quiet: bool, log_level: str, **kwargs: Any) -> Any:
+        level = logging.ERROR if quiet else getattr(logging, log_level.upper())
+        logging.basicConfig(level=level, format="dft: %(levelname)s: %(message)s", stream=sys.stderr, force=True)
+        return command(*args, quiet=quiet, **kwargs)
+
+    return wrapped
+
+
+@contextmanager
+def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar with rate and time left on stderr, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]:>6.1f} frames/s")
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, rate=0.0)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0)
+
+        yield show
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows instead of ``value``."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+
+
+def _print_report(report: Any, as_json: bool, line: str) -> None:
+    from .configs.hardware import peak_rss_mb
+
+    if as_json:
+        values = {name: _plain(value) for name, value in asdict(report).items()}
+        click.echo(json.dumps({**values, "peak_rss_mb": round(peak_rss_mb(), 1)}))
+    else:
+        click.echo(line)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="dft")
+def cli() -> None:
+    """Two passes from a video of two people to a split-screen video.
+
+    \b
+    Example:
+      dft analyze in.mp4 -o tracks.parquet
+      dft render in.mp4 tracks.parquet -o out.mp4
+    """
+
+
+@cli.command()
+@click.argument("video", type=FILE)
+@click.option("-o", "--output", type=FILE, help="Track file.  [VIDEO's name with .tracks.parquet]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing track file.")
+@setting_flags(AnalyzeSettings)
+@_common
+def analyze(
+    video: Path, output: Path | None, overwrite: bool, config: Path | None, as_json: bool, quiet: bool, **flags: Any
+) -> None:
+    """Find the two people in every frame of VIDEO, and decide who is left and right.
+
+    Stopped midway, the same command goes on from the last finished chunk.
+
+    \b
+    Example:
+      dft analyze in.mp4 -o tracks.parquet
+    """
+    settings = settings_from_flags(AnalyzeSettings, "analyze", config, flags)
+    from .analyze.pipeline import analyze as run
+
+    with _progress("analyze", quiet) as progress:
+        report = run(video, output, settings=settings, overwrite=overwrite, progress=progress)
+    _print_report(
+        report, as_json,
+        f"{report.output}: {' and '.join(report.persons)} in {report.frames} frames, {report.shots} shots, "
+        f"{report.suspects} moments to review ({report.fps:.0f} frames/s)",
+    )  # fmt: skip
+
+
+@cli.command()
+@click.argument("video", type=FILE)
+@click.argument("tracks", type=FILE, required=False)
+@click.option("-o", "--output", type=FILE, help="Video to write (mp4, mov, mkv).  [VIDEO's name with .dft.mp4]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing video.")
+@click.option("--force", is_flag=True, help="Use TRACKS even if they were made from another file.")
+@setting_flags(RenderSettings)
+@_common
+def render(
+    video: Path, tracks: Path | None, output: Path | None, overwrite: bool, force: bool,
+    config: Path | None, as_json: bool, quiet: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Crop both people of VIDEO by TRACKS, tile them, and encode with the original sound.
+
+    TRACKS is VIDEO's name with .tracks.parquet, if not given.
+
+    \b
+    Example:
+      dft render in.mp4 tracks.parquet -o out.mp4
+    """
+    settings = settings_from_flags(RenderSettings, "render", config, flags)
+    from .render.pipeline import render as run
+
+    with _progress("render", quiet) as progress:
+        report = run(
+            video, tracks, output, settings=settings, force=force, overwrite=overwrite, progress=progress
+        )  # fmt: skip
+    _print_report(report, as_json, f"{report.output}: {report.frames} frames ({report.fps:.1f} frames/s)")
+
+
+@cli.group()
+def tracks() -> None:
+    """Look into track files.
+
+    \b
+    Example:
+      dft tracks show tracks.parquet
+    """
+
+
+@tracks.command()
+@click.argument("file", type=FILE)
+@_common
+def show(file: Path, as_json: bool, quiet: bool) -> None:
+    """Who is where in FILE: spans, coverage, gaps, box sizes, suspects.
+
+    \b
+    Example:
+      dft tracks show tracks.parquet
+    """
+    from rich.console import Console
+
+    from .trackio.files import read_tracks
+    from .trackio.summary import print_summary, summarize
+
+    summary = summarize(read_tracks(file))
+    if as_json:
+        click.echo(json.dumps(summary.as_dict()))
+    else:
+        print_summary(summary, Console())
+
+
+@tracks.command()
+@click.argument("file", type=FILE)
+@_common
+def validate(file: Path, as_json: bool, quiet: bool) -> None:
+    """Check FILE against the profile dft_tracks; problems name row and column.
+
+    \b
+    Example:
+      dft tracks validate tracks.parquet
+    """
+    from .trackio.files import read_tracks
+    from .trackio.validate import problems
+
+    track_file = read_tracks(file, check=False)
+    found = problems(track_file.table, track_file.metadata)
+    if as_json:
+        click.echo(json.dumps({"file": str(file), "valid": not found, "problems": found}))
+    else:
+        click.echo("\n".join(found) if found else f"{file} is valid: {track_file.table.num_rows} rows")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@tracks.command()
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, help="Picture, PNG or SVG.  [FILE's name with .png]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+@_common
+def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool, quiet: bool) -> None:
+    """Draw the position of both people over time, sides, gaps and suspects.
+
+    \b
+    Example:
+      dft tracks plot tracks.parquet -o tracks.png
+    """
+    from .trackio.files import read_tracks
+    from .trackio.plot import plot_tracks
+
+    output = output or file.with_suffix(".png")
+    plot_tracks(read_tracks(file), output, overwrite=overwrite)
+    click.echo(json.dumps({"output": str(output)}) if as_json else str(output))
+
+
+@cli.command()
+@click.argument("folder", type=FILE, default=Path("demo"))
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
+@_common
+def demo(folder: Path, overwrite: bool, as_json: bool, quiet: bool) -> None:
+    """Make a two-person video from two public-domain portraits in FOLDER, analyze it, render it.
+
+    \b
+    Example:
+      dft demo demo
+    """
+    from .analyze.pipeline import analyze as run_analyze
+    from .render.demo import DEMO_SCENE, write_scene
+    from .render.pipeline import render as run_render
+
+    video = folder / "demo.mp4"
+    with _progress("make", quiet) as progress:
+        truth = write_scene(DEMO_SCENE, video, overwrite=overwrite, progress=progress)
+    with _progress("analyze", quiet) as progress:
+        analysis = run_analyze(video, overwrite=overwrite, progress=progress)
+    with _progress("render", quiet) as progress:
+        rendered = run_render(video, analysis.output, overwrite=overwrite, progress=progress)
+    files = {"video": video, "truth": truth, "tracks": analysis.output, "render": rendered.output}
+    if as_json:
+        click.echo(json.dumps({name: str(path) for name, path in files.items()}))
+    else:
+        click.echo("\n".join(f"{name + ':':8} {path}" for name, path in files.items()))
+
+
+@cli.command()
+@click.argument("video", type=FILE)
+@setting_flags(RenderSettings)
+@_common
+def bench(video: Path, config: Path | None, as_json: bool, quiet: bool, **flags: Any) -> None:
+    """Measure both passes on VIDEO against this machine's own limits, in one run.
+
+    Prints decode-only speed, the analysis and its share of that, a plain decode - crop - scale - hstack - x264 transcode,
+    the rendering and its share of that, and the peak memory. The flags are those of dft render.
+
+    \b
+    Example:
+      dft bench in.mp4 --preset veryfast --json
+    """
+    settings = settings_from_flags(RenderSettings, "render", config, flags)
+    from .render.bench import bench as run
+
+    report = run(video, settings)
+    click.echo(json.dumps(asdict(report)) if as_json else report.as_text())
+
+
+@cli.command()
+def settings() -> None:
+    """Print every setting of every pass as Markdown (docs/settings.md).
+
+    \b
+    Example:
+      dft settings > settings.md
+    """
+    click.echo(settings_page(PASSES), nl=False)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL.
+
+    \b
+    Example:
+      eval "$(dft completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"no completion for {shell}")
+    click.echo(kind(cli, {}, "dft", "_DFT_COMPLETE").source())
