@@ -23,6 +23,7 @@ from .configs.rendering import RenderSettings
 from .configs.version import VERSION
 
 PASSES = {"analyze": AnalyzeSettings, "render": RenderSettings}
+QUIET = "dft.quiet"
 LEVELS = ("debug", "info", "warning", "error")
 FILE = click.Path(path_type=Path)
 Command = Callable[..., Any]
@@ -58,17 +59,18 @@ def _common(command: Command) -> Command:
     @click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="Log to stderr.")
     @wraps(command)
     def wrapped(*args: Any, quiet: bool, log_level: str, **kwargs: Any) -> Any:
+        click.get_current_context().meta[QUIET] = quiet
         level = logging.ERROR if quiet else getattr(logging, log_level.upper())
         logging.basicConfig(level=level, format="dft: %(levelname)s: %(message)s", stream=sys.stderr, force=True)
-        return command(*args, quiet=quiet, **kwargs)
+        return command(*args, **kwargs)
 
     return wrapped
 
 
 @contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar with rate and time left on stderr, where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if click.get_current_context().meta[QUIET] or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -112,14 +114,14 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Find the two people in every frame, and decide who is left and right.")
 @click.argument("video", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Track file.  [VIDEO's name with .tracks.parquet]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing track file.")
 @setting_flags(AnalyzeSettings)
 @_common
 def analyze(
-    video: Path, output: Path | None, overwrite: bool, config: Path | None, as_json: bool, quiet: bool, **flags: Any
+    video: Path, output: Path | None, overwrite: bool, config: Path | None, as_json: bool, **flags: Any
 ) -> None:
     """Find the two people in every frame of VIDEO, and decide who is left and right.
 
@@ -132,7 +134,7 @@ def analyze(
     settings = settings_from_flags(AnalyzeSettings, "analyze", config, flags)
     from .analyze.pipeline import analyze as run
 
-    with _progress("analyze", quiet) as progress:
+    with _progress("analyze") as progress:
         report = run(video, output, settings=settings, overwrite=overwrite, progress=progress)
     _print_report(
         report, as_json,
@@ -141,7 +143,7 @@ def analyze(
     )  # fmt: skip
 
 
-@cli.command()
+@cli.command(short_help="Crop both people, tile them, and encode with the original sound.")
 @click.argument("video", type=FILE)
 @click.argument("tracks", type=FILE, required=False)
 @click.option("-o", "--output", type=FILE, help="Video to write (mp4, mov, mkv).  [VIDEO's name with .dft.mp4]")
@@ -151,7 +153,7 @@ def analyze(
 @_common
 def render(
     video: Path, tracks: Path | None, output: Path | None, overwrite: bool, force: bool,
-    config: Path | None, as_json: bool, quiet: bool, **flags: Any,
+    config: Path | None, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Crop both people of VIDEO by TRACKS, tile them, and encode with the original sound.
 
@@ -164,7 +166,7 @@ def render(
     settings = settings_from_flags(RenderSettings, "render", config, flags)
     from .render.pipeline import render as run
 
-    with _progress("render", quiet) as progress:
+    with _progress("render") as progress:
         report = run(
             video, tracks, output, settings=settings, force=force, overwrite=overwrite, progress=progress
         )  # fmt: skip
@@ -184,7 +186,7 @@ def tracks() -> None:
 @tracks.command()
 @click.argument("file", type=FILE)
 @_common
-def show(file: Path, as_json: bool, quiet: bool) -> None:
+def show(file: Path, as_json: bool) -> None:
     """Who is where in FILE: spans, coverage, gaps, box sizes, suspects.
 
     \b
@@ -200,13 +202,13 @@ def show(file: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary.as_dict()))
     else:
-        print_summary(summary, Console())
+        print_summary(summary, Console(width=None if sys.stdout.isatty() else 100))
 
 
 @tracks.command()
 @click.argument("file", type=FILE)
 @_common
-def validate(file: Path, as_json: bool, quiet: bool) -> None:
+def validate(file: Path, as_json: bool) -> None:
     """Check FILE against the profile dft_tracks; problems name row and column.
 
     \b
@@ -231,7 +233,7 @@ def validate(file: Path, as_json: bool, quiet: bool) -> None:
 @click.option("-o", "--output", type=FILE, help="Picture, PNG or SVG.  [FILE's name with .png]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
 @_common
-def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool, quiet: bool) -> None:
+def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> None:
     """Draw the position of both people over time, sides, gaps and suspects.
 
     \b
@@ -246,11 +248,11 @@ def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool, quiet:
     click.echo(json.dumps({"output": str(output)}) if as_json else str(output))
 
 
-@cli.command()
+@cli.command(short_help="Make a two-person video, analyze it, render it.")
 @click.argument("folder", type=FILE, default=Path("demo"))
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
 @_common
-def demo(folder: Path, overwrite: bool, as_json: bool, quiet: bool) -> None:
+def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
     """Make a two-person video from two public-domain portraits in FOLDER, analyze it, render it.
 
     \b
@@ -262,11 +264,11 @@ def demo(folder: Path, overwrite: bool, as_json: bool, quiet: bool) -> None:
     from .render.pipeline import render as run_render
 
     video = folder / "demo.mp4"
-    with _progress("make", quiet) as progress:
+    with _progress("make") as progress:
         truth = write_scene(DEMO_SCENE, video, overwrite=overwrite, progress=progress)
-    with _progress("analyze", quiet) as progress:
+    with _progress("analyze") as progress:
         analysis = run_analyze(video, overwrite=overwrite, progress=progress)
-    with _progress("render", quiet) as progress:
+    with _progress("render") as progress:
         rendered = run_render(video, analysis.output, overwrite=overwrite, progress=progress)
     files = {"video": video, "truth": truth, "tracks": analysis.output, "render": rendered.output}
     if as_json:
@@ -275,14 +277,14 @@ def demo(folder: Path, overwrite: bool, as_json: bool, quiet: bool) -> None:
         click.echo("\n".join(f"{name + ':':8} {path}" for name, path in files.items()))
 
 
-@cli.command()
+@cli.command(short_help="Measure both passes against this machine's own limits.")
 @click.argument("video", type=FILE)
 @setting_flags(RenderSettings)
 @_common
-def bench(video: Path, config: Path | None, as_json: bool, quiet: bool, **flags: Any) -> None:
+def bench(video: Path, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Measure both passes on VIDEO against this machine's own limits, in one run.
 
-    Prints decode-only speed, the analysis and its share of that, a plain decode - crop - scale - hstack - x264 transcode,
+    Prints decode-only speed, the analysis and its share of that, a plain transcode (decode, crop, scale, hstack, x264),
     the rendering and its share of that, and the peak memory. The flags are those of dft render.
 
     \b
@@ -296,7 +298,7 @@ def bench(video: Path, config: Path | None, as_json: bool, quiet: bool, **flags:
     click.echo(json.dumps(asdict(report)) if as_json else report.as_text())
 
 
-@cli.command()
+@cli.command(short_help="Print every setting of every pass as Markdown.")
 def settings() -> None:
     """Print every setting of every pass as Markdown (docs/settings.md).
 

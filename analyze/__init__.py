@@ -1,7 +1,8 @@
 """Pass one: who is where, in every frame.
 
-``pipeline.py`` reads as the flow. Stage 1, chunk by chunk: ``detections`` -> ``bytetrack`` -> ``evidence`` on disk. Stage 2,
-over the whole video: ``shots`` -> ``tracklets`` -> ``chains`` -> ``identity`` -> ``sides`` -> ``gaps`` -> ``suspects`` -> the track file.
+``pipeline.py`` reads as the flow. Stage 1, chunk by chunk: ``detections`` -> ``bytetrack`` -> ``observe`` ->
+``evidence`` on disk. Stage 2, over the whole video: ``shots`` -> ``tracklets`` -> ``chains`` -> ``affinity`` ->
+``identity`` -> ``gaps`` -> ``rows`` -> ``sides`` -> ``suspects`` -> the track file.
 """
 
 from ..configs.callable_module import make_callable

@@ -28,13 +28,16 @@ def iou(a_xyxy: Boxes, b_xyxy: Boxes) -> NDArray[np.float64]:
 
 def areas(boxes_xyxy: Boxes) -> NDArray[np.float64]:
     """``(N,)`` areas in square pixels."""
-    return np.prod(np.asarray(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], np.float64), axis=1)
+    boxes = np.asarray(boxes_xyxy, np.float64)
+    size: NDArray[np.float64] = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return size
 
 
 def centres(boxes_xyxy: Boxes) -> NDArray[np.float64]:
     """``(N, 2)`` centres in pixels."""
     boxes = np.asarray(boxes_xyxy, np.float64)
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
+    middle: NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return middle
 
 
 def heights(boxes_xyxy: Boxes) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ class Identity:
 
     Attributes:
         person: ``(N,)`` int8: index into ``PERSONS``, or ``OTHER``.
-        margin: ``(N,)`` float32 log-odds between the person and the other main; infinite where nothing else was possible.
+        margin: ``(N,)`` float32 log-odds between the person and the other main; infinite where there was no choice.
     """
 
     person: NDArray[np.int8]
@@ -105,7 +105,7 @@ def _settle(person: NDArray[np.int8], evidence: "_Evidence") -> tuple[NDArray[np
 
 
 def _swap_if_better(members: NDArray[np.intp], person: NDArray[np.int8], evidence: "_Evidence") -> None:
-    """Exchange A and B in one shot where that fits the other shots better: single moves cannot, as they are together."""
+    """Exchange A and B in one shot where that fits the others better: single moves cannot, as they are together."""
     mains = members[person[members] != OTHER]
     if len(set(person[mains].tolist())) < len(PERSONS):
         return
@@ -178,7 +178,7 @@ class _Evidence:
     shots: Sequence[NDArray[np.intp]]
 
     def likeness(self, i: int, members: NDArray[np.bool_]) -> float:
-        """Mean log-odds that chain ``i`` is the person of ``members``; a new person is as likely as one rather unlike."""
+        """Mean log-odds that chain ``i`` is the person of ``members``; a new person is as likely as one unlike."""
         if not members.any():
             return DIFFERENT
         return float(np.average(self.log_odds[i, members], weights=self.weight[members]))

@@ -138,7 +138,7 @@ class Source:
 
     def times_seconds(self) -> NDArray[np.float64]:
         """``(N,)`` float64 seconds of every frame from the first."""
-        return (self.index.pts - self.index.pts[0]) * float(self.info.time_base)
+        return np.asarray(self.index.pts - self.index.pts[0], np.float64) * float(self.info.time_base)
 
     def evidence_key(self, settings: AnalyzeSettings) -> dict[str, Any]:
         """What the evidence of stage 1 depends on."""
@@ -269,7 +269,8 @@ def describe(
     info, index = source.info, source.index
     duration = float((index.end_pts - int(index.pts[0])) * info.time_base)
     video = VideoRecord(
-        source.sha256, info.width, info.height, info.rotation, len(index), info.time_base, info.fps, duration, int(index.pts[0])
+        source.sha256, info.width, info.height, info.rotation, len(index), info.time_base, info.fps,
+        duration, int(index.pts[0]),
     )  # fmt: skip
     if len(decision.persons) == 1:
         notes = [*notes, "one person only in the whole video"]

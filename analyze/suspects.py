@@ -147,5 +147,4 @@ def _touch(a_xyxy: NDArray[np.float32], b_xyxy: NDArray[np.float32]) -> NDArray[
     """``(N,)`` whether the enlarged boxes of each row overlap."""
     a, b = expand(a_xyxy, CONTACT_EXPAND), expand(b_xyxy, CONTACT_EXPAND)
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    touching: NDArray[np.bool_] = (high > low).all(axis=1)
-    return touching
+    return np.asarray((high > low).all(axis=1), np.bool_)

@@ -13,7 +13,7 @@ class OutputSettings:
     height: int = setting(1080, "Height of the output.", unit="pixels", even=True, minimum=64, maximum=8192)
     lone: str = setting(
         "single",
-        "Where the video has one person only: single gives that person the whole picture, hold keeps a still view in the other tile.",
+        "For a video of one person only: single gives the whole picture, hold keeps a still view in the other tile.",
         choices=("single", "hold"),
     )
 

@@ -84,8 +84,10 @@ def scan(path: Path) -> FrameIndex:
     packets = _Packets()
     container, stream = open_video(path)
     with container, reading(path):
-        base, told = Fraction(stream.time_base), stream.frames
-        told_seconds = (container.duration or 0) / 1e6 + (container.start_time or 0) / 1e6
+        base, is_mov = Fraction(stream.time_base), "mov" in container.format.name
+        told = stream.frames if is_mov else 0  # AVI counts empty frames too
+        # MP4's duration begins with the first picture; Matroska's, at zero
+        told_seconds = ((container.duration or 0) + (container.start_time or 0 if is_mov else 0)) / 1e6
         packets.read(container, stream)
     if packets.unstamped:
         return _count_by_decoding(path)

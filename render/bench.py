@@ -6,7 +6,7 @@ Each pass runs as its own ``dft`` process, so that its peak memory is its own; t
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +14,117 @@ from typing import Any
 
 import numpy as np
 
-from ..configs.errors import DftError
+from ..configs.errors import DftError, EngineError
 from ..configs.rendering import RenderSettings
 from ..configs.settings import all_settings, as_values
 from ..engines.limits import Crop, decode_fps, transcode_fps
-from ..engines.probe import probe
-from ..engines.protocols import EncodeOptions, VideoInfo
+from ..engines.probe import probe, scan
+from ..engines.protocols import VideoInfo
 from ..trackio.files import read_tracks
-from .layout import layout_for
-from .plan import CameraPlan
+from .pipeline import encode_options
+from .plan import CameraPlan, plan
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """Speeds in frames per second, shares of the limit, and memory.
+
+    Attributes:
+        frames: Frames of the video.
+        decode_fps: Decoding alone.
+        analyze_fps: ``dft analyze``, as a whole.
+        analyze_share: Its share of ``decode_fps``.
+        transcode_fps: Plain decode, crop, scale, hstack, x264, at the settings and crops of the rendering.
+        render_fps: ``dft render``, as a whole.
+        render_share: Its share of ``transcode_fps``.
+        peak_rss_mb: Largest resident memory of either pass, 10^6 bytes.
+    """
+
+    frames: int
+    decode_fps: float
+    analyze_fps: float
+    analyze_share: float
+    transcode_fps: float
+    render_fps: float
+    render_share: float
+    peak_rss_mb: float
+
+    def as_text(self) -> str:
+        """A table for people."""
+        return "\n".join(
+            [
+                f"decode only  {self.decode_fps:8.1f} frames/s",
+                f"analyze      {self.analyze_fps:8.1f} frames/s   {self.analyze_share:.2f} of decode only",
+                f"transcode    {self.transcode_fps:8.1f} frames/s",
+                f"render       {self.render_fps:8.1f} frames/s   {self.render_share:.2f} of the plain transcode",
+                f"peak memory  {self.peak_rss_mb:8.0f} MB over {self.frames} frames",
+            ]
+        )
+
+
+def bench(video: Path, settings: RenderSettings) -> BenchReport:
+    """Measure both passes on ``video``.
+
+    Args:
+        video: Should be long enough for start-up to matter little: 20 s or more.
+        settings: Of the rendering, and of the transcode that it is compared with.
+
+    Raises:
+        DftError: A pass fails; the message is its own.
+    """
+    with TemporaryDirectory(prefix="dft-bench-") as folder:
+        tracks, output = Path(folder) / "bench.tracks.parquet", Path(folder) / "bench.mp4"
+        decoding = decode_fps(video, settings.encode.threads)
+        analysis = _dft("analyze", video, "-o", tracks)
+        info = probe(video)
+        camera = _camera(video, tracks, info, settings)
+        transcoding = transcode_fps(
+            video, Path(folder) / "transcode.mp4", _coded_crops(camera, info), encode_options(camera.layout, info, settings.encode)
+        )
+        rendering = _dft("render", video, tracks, "-o", output, *_flags(settings))
+    return BenchReport(
+        frames=analysis["frames"],
+        decode_fps=round(decoding, 2),
+        analyze_fps=round(analysis["fps"], 2),
+        analyze_share=round(analysis["fps"] / decoding, 3),
+        transcode_fps=round(transcoding, 2),
+        render_fps=round(rendering["fps"], 2),
+        render_share=round(rendering["fps"] / transcoding, 3),
+        peak_rss_mb=max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),
+    )
+
+
+def _dft(*arguments: str | Path) -> dict[str, Any]:
+    """Run a command of dft in a process of its own and return its JSON result."""
+    command = [sys.executable, "-m", "dft", *map(str, arguments), "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise DftError(message.removeprefix("dft: error: "))
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _flags(settings: RenderSettings) -> Iterator[str]:
+    known = all_settings(RenderSettings)
+    for name, value in as_values(settings).items():
+        if value is not None:
+            yield from (known[name].flag, str(value))
+
+
+def _camera(video: Path, tracks: Path, info: VideoInfo, settings: RenderSettings) -> CameraPlan:
+    file = read_tracks(tracks)
+    return plan(file.table, file.metadata, settings, scan(video).pts, pixel_aspect=info.pixel_aspect)
+
+
+def _coded_crops(camera: CameraPlan, info: VideoInfo) -> Sequence[Crop]:
+    """The crop of each tile in the middle of the video, for a filter graph, which knows no rotation."""
+    if info.rotation:
+        raise EngineError(
+            f"{info.path} is rotated by {info.rotation} degrees", hint="bench needs a video without rotation"
+        )
+    crops = []
+    for path in camera.crops_xyxy:
+        x1, y1, x2, y2 = (int(v) // 2 * 2 for v in np.round(path[len(path) // 2]))
+        crops.append((x1, y1, x2 - x1, y2 - y1))
+    return crops

@@ -178,10 +178,10 @@ def _shared(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def _background(width: int, height: int, seed: int) -> NDArray[np.float32]:
-    """``(H, W, 3)`` float32 BGR: a soft gradient with large blurred shapes, another for each seed."""
+    """``(H, W, 3)`` float32 BGR: a wall with soft light and a little colour, another for each seed."""
     random = np.random.default_rng(seed)
-    shapes = random.uniform(40, 180, (5, 8, 3)).astype(np.float32)
-    soft = cv2.resize(shapes, (width, height), interpolation=cv2.INTER_CUBIC)
+    light = random.uniform(60, 140, (4, 6, 1)) + random.uniform(-14, 14, (1, 1, 3))
+    soft = cv2.resize(light.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(soft, 0, 255)
 
 

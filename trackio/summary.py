@@ -208,13 +208,15 @@ def _facts(summary: Summary) -> list[str]:
 
 
 def _presence_table(summary: Summary) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="Presence", title_justify="left")
+    # narrow enough for a terminal of 80 columns
+    table = Table(title="Presence", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("who")
     for heading in (
         "frames",
-        "coverage",
+        "cover",
         "first",
         "last",
         "gaps",
@@ -223,7 +225,7 @@ def _presence_table(summary: Summary) -> Table:
         "height px",
         "score",
     ):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for section in (summary.persons, summary.sides):
         for entry in section:
             table.add_row(*_cells(entry), end_section=entry is section[-1])

@@ -135,9 +135,7 @@ def _kernel(shift: float, step: float) -> NDArray[np.float32]:
     if shift == 0 and softness == 0:
         return np.ones(1, np.float32)
     t = shift
-    sharp = (
-        np.array([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
-    )
+    sharp = np.array([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
     soft = np.array([(1 - t) ** 3, 4 - 6 * t**2 + 3 * t**3, 1 + 3 * t + 3 * t**2 - 3 * t**3, t**3]) / 6
     return ((1 - softness) * sharp + softness * soft).astype(np.float32)
 

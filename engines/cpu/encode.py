@@ -59,9 +59,7 @@ class LibX264Encoder(Closing):
                 f"cannot write a video named *{path.suffix}", expected="a name ending in .mp4, .mov or .mkv"
             )
         self._path, self._options = path, options
-        self._held: tuple[Any, int] | None = (
-            None  # frame and pts; its duration is known when the next one comes
-        )
+        self._held: tuple[Any, int] | None = None  # frame and pts; its duration is known when the next one comes
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by pts
         self._end_pts = 0
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet

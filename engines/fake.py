@@ -1,0 +1,215 @@
+"""Fakes of every role, for tests: no codec, no model, no file.
+
+A :class:`FakeImage` says itself who is to be seen in it, so a :class:`FakeDecoder` and a :class:`FakeDetector` drive
+pass one, and with a :class:`FakeCompositor` and a :class:`FakeEncoder` pass two, in milliseconds and with known truth.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..configs.errors import EngineError
+from .protocols import Closing, Colour, Detections, Frame, FrameIndex, Tile, VideoInfo
+from .weights import ModelFile
+
+# Places of YuNet's five points in a face box, as shares of its width and height.
+LANDMARKS = np.array([[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.35, 0.78], [0.65, 0.78]], np.float32)
+THUMBNAIL_SHAPE = (18, 32)
+
+
+@dataclass(frozen=True)
+class FakeFace:
+    """A face to be seen in a fake image.
+
+    Attributes:
+        box_xyxy: Displayed pixels.
+        score: What a detector gives it.
+        identity: Who it is, for the embedder.
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    score: float = 0.9
+    identity: int = 0
+
+    @property
+    def landmarks(self) -> NDArray[np.float32]:
+        """``(10,)`` float32 displayed pixels."""
+        x1, y1, x2, y2 = self.box_xyxy
+        return (LANDMARKS * (x2 - x1, y2 - y1) + (x1, y1)).astype(np.float32).ravel()
+
+
+@dataclass(frozen=True)
+class FakeImage:
+    """A picture by what it shows.
+
+    Attributes:
+        faces: The faces in it.
+        luma: Grey level of the whole picture; a cut is where it changes.
+        tiles: What a compositor made it of.
+    """
+
+    faces: tuple[FakeFace, ...] = ()
+    luma: int = 128
+    tiles: tuple[Tile, ...] = ()
+
+
+class FakeDecoder(Closing):
+    """Hands out given images; implements :class:`dft.engines.protocols.Decoder`.
+
+    Args:
+        images: One per frame.
+        pts: Of each frame; at 25 frames per second of 1/1000 s if not given.
+        keyframes: Where decoding can start, besides 0.
+        damaged: Frames that cannot be decoded.
+        info: Facts of the video, if they matter.
+
+    Attributes:
+        decoded: Indices of all frames that were handed out, in order.
+        num_closed: How often it was closed.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[FakeImage],
+        *,
+        pts: Sequence[int] | None = None,
+        keyframes: Sequence[int] = (),
+        damaged: Sequence[int] = (),
+        info: VideoInfo | None = None,
+    ):
+        stamps = np.array(range(0, 40 * len(images), 40) if pts is None else pts, np.int64)
+        keyframe = np.isin(np.arange(len(images)), [0, *keyframes])
+        end_pts = int(2 * stamps[-1] - stamps[-2]) if len(stamps) > 1 else 40
+        self.info = info or fake_info()
+        self.index = FrameIndex(stamps, keyframe, end_pts)
+        self.num_corrupt = 0
+        self.decoded: list[int] = []
+        self.num_closed = 0
+        self._images, self._damaged = images, frozenset(damaged)
+
+    def close(self) -> None:
+        """Count the call."""
+        self.num_closed += 1
+
+    def frames(self, first: int = 0, end: int | None = None) -> Iterator[Frame]:
+        """See :meth:`dft.engines.protocols.Decoder.frames`."""
+        for frame_index in range(first, len(self.index) if end is None else min(end, len(self.index))):
+            if frame_index in self._damaged:
+                self.num_corrupt += 1
+                continue
+            self.decoded.append(frame_index)
+            yield Frame(frame_index, int(self.index.pts[frame_index]), self._images[frame_index])
+
+
+class FakeDetector(Closing):
+    """Finds the faces that an image says it shows; implements :class:`dft.engines.protocols.Detector`.
+
+    Args:
+        min_score: Faces below are left out.
+
+    Attributes:
+        batches: Size of every batch that was asked for.
+    """
+
+    def __init__(self, min_score: float = 0.0):
+        self.model = ModelFile("fake", Path("fake.onnx"), "0" * 64)
+        self.batches: list[int] = []
+        self._min_score = min_score
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def prepare(self, image: FakeImage) -> FakeImage:
+        """See :meth:`dft.engines.protocols.Detector.prepare`."""
+        return image
+
+    def thumbnail(self, prepared: FakeImage) -> NDArray[np.uint8]:
+        """See :meth:`dft.engines.protocols.Detector.thumbnail`."""
+        return np.full(THUMBNAIL_SHAPE, prepared.luma, np.uint8)
+
+    def detect(self, batch: Sequence[FakeImage]) -> list[Detections]:
+        """See :meth:`dft.engines.protocols.Detector.detect`."""
+        self.batches.append(len(batch))
+        return [self._seen(image) for image in batch]
+
+    def _seen(self, image: FakeImage) -> Detections:
+        faces = sorted((f for f in image.faces if f.score >= self._min_score), key=lambda f: -f.score)
+        if not faces:
+            return Detections.none()
+        return Detections(
+            np.array([f.box_xyxy for f in faces], np.float32),
+            np.array([f.score for f in faces], np.float32),
+            np.stack([f.landmarks for f in faces]),
+        )
+
+
+class FakeEmbedder(Closing):
+    """Tells identities apart without fail; implements :class:`dft.engines.protocols.Embedder`."""
+
+    dimension = 8
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def embed(self, image: FakeImage, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A unit vector per identity, of the image's face nearest to each row of ``landmarks``."""
+        vectors = np.zeros((len(landmarks), self.dimension), np.float32)
+        for vector, points in zip(vectors, landmarks, strict=True):
+            nearest = min(image.faces, key=lambda face: float(np.abs(face.landmarks - points).sum()))
+            vector[nearest.identity % self.dimension] = 1
+        return vectors
+
+
+class FakeCompositor(Closing):
+    """Remembers the tiles; implements :class:`dft.engines.protocols.Compositor`."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def compose(self, image: FakeImage, tiles: Sequence[Tile]) -> FakeImage:
+        """An image that says what it was made of."""
+        return FakeImage(image.faces, image.luma, tuple(tiles))
+
+
+@dataclass
+class FakeEncoder(Closing):
+    """Remembers what it was given; implements :class:`dft.engines.protocols.Encoder`.
+
+    Attributes:
+        notes: What could not be kept.
+        written: Every image with its pts.
+        end_pts: What :meth:`finish` was told.
+        finished: Whether the file would be complete.
+        num_closed: How often it was closed.
+    """
+
+    notes: tuple[str, ...] = ()
+    written: list[tuple[FakeImage, int]] = field(default_factory=list)
+    end_pts: int | None = None
+    finished: bool = False
+    num_closed: int = 0
+
+    def write(self, image: FakeImage, pts: int) -> None:
+        """See :meth:`dft.engines.protocols.Encoder.write`."""
+        if self.finished or (self.written and pts <= self.written[-1][1]):
+            raise EngineError("pts must ascend, and nothing follows the end", got=pts)
+        self.written.append((image, pts))
+
+    def finish(self, end_pts: int | None = None) -> None:
+        """See :meth:`dft.engines.protocols.Encoder.finish`."""
+        self.end_pts, self.finished = end_pts, True
+
+    def close(self) -> None:
+        """Count the call."""
+        self.num_closed += 1
+
+
+def fake_info(width: int = 640, height: int = 360, fps: Fraction = Fraction(25)) -> VideoInfo:
+    """Facts of a video that is not there."""
+    return VideoInfo(
+        Path("fake.mp4"), width, height, 0, Fraction(1), Fraction(1, 1000), fps, Colour(), "fake", "yuv420p"
+    )  # fmt: skip

@@ -1,0 +1,136 @@
+"""One contract suite per role, over every backend that is present.
+
+A backend is one entry in ``BACKENDS``: how each role is opened, and how its images are made and read. A CUDA backend is
+a further entry that begins with ``needs_cuda()``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from dft.engines import fake
+from dft.engines.cpu.compose import OpenCvCompositor
+from dft.engines.cpu.decode import PyAvDecoder
+from dft.engines.cpu.detect import ROTATIONS, YuNetDetector
+from dft.engines.cpu.encode import LibX264Encoder
+from dft.engines.cpu.image import YuvImage
+from dft.engines.protocols import Colour, EncodeOptions, Tile
+from dft.engines.weights import find_model
+from dft.render.portraits import eileen_collins, grace_hopper
+
+TURN_BACK = {90: 270, 180: 180, 270: 90}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """How a backend plays the roles, and how tests look into its images.
+
+    Attributes:
+        decoder: From the recipe and the path of a video.
+        content: Everything that a decoded image holds, to be compared.
+        number: The frame that a decoded image shows.
+        detector: Opened with a lowest score.
+        faces_image: Image with faces at displayed boxes, of a displayed size, coded turned by a rotation.
+        compositor: Opened for a canvas size.
+        encoder: Opened for a path and options.
+        canvas: Image of one grey level, to be encoded.
+    """
+
+    decoder: Callable[[Any, Path], Any]
+    content: Callable[[Any], bytes]
+    number: Callable[[Any], int]
+    detector: Callable[[float], Any]
+    faces_image: Callable[[Sequence[tuple[float, ...]], tuple[int, int], int], Any]
+    compositor: Callable[[int, int], Any]
+    encoder: Callable[[Path, EncodeOptions], Any]
+    canvas: Callable[[int, int, int], Any]
+
+
+def cpu_backend(media: Any) -> Backend:
+    def detector(min_score: float) -> YuNetDetector:
+        return YuNetDetector(find_model("yunet"), size=640, min_score=min_score, threads=1)
+
+    return Backend(
+        decoder=lambda recipe, path: PyAvDecoder(path, threads=2),
+        content=lambda image: b"".join(plane.tobytes() for plane in (image.y, image.u, image.v)),
+        number=lambda image: media.read_number(image.y),
+        detector=detector,
+        faces_image=portraits_image,
+        compositor=OpenCvCompositor,
+        encoder=LibX264Encoder,
+        canvas=lambda width, height, luma: yuv_of(np.full((height, width, 3), luma, np.uint8), 0),
+    )
+
+
+def fake_backend(media: Any) -> Backend:
+    def decoder(recipe: Any, path: Path) -> fake.FakeDecoder:
+        images = [fake.FakeImage(luma=number) for number in range(len(recipe.stamps))]
+        return fake.FakeDecoder(images, pts=recipe.stamps, keyframes=range(0, len(images), 12))
+
+    def faces_image(boxes: Any, size: Any, rotation: int) -> fake.FakeImage:
+        return fake.FakeImage(tuple(fake.FakeFace(tuple(b), 0.9 - 0.1 * i) for i, b in enumerate(boxes)))
+
+    return Backend(
+        decoder=decoder,
+        content=lambda image: bytes([image.luma]),
+        number=lambda image: image.luma,
+        detector=fake.FakeDetector,
+        faces_image=faces_image,
+        compositor=lambda width, height: fake.FakeCompositor(),
+        encoder=lambda path, options: fake.FakeEncoder(),
+        canvas=lambda width, height, luma: fake.FakeImage(luma=luma),
+    )
+
+
+BACKENDS = {"cpu": cpu_backend, "fake": fake_backend}
+
+
+@pytest.fixture(scope="session", params=list(BACKENDS))
+def backend_name(request, needs_cuda) -> str:
+    if request.param not in ("cpu", "fake"):
+        needs_cuda()
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def backend(backend_name, media) -> Backend:
+    return BACKENDS[backend_name](media)
+
+
+def portraits_image(boxes: Sequence[tuple[float, ...]], size: tuple[int, int], rotation: int) -> YuvImage:
+    """The two portraits with their faces at ``boxes`` of the displayed picture."""
+    width, height = size
+    canvas = np.full((height, width, 3), 110, np.float32)
+    for box, portrait in zip(boxes, (grace_hopper(), eileen_collins()), strict=False):
+        x1, y1, x2, y2 = portrait.face_xyxy
+        scale = (box[3] - box[1]) / (y2 - y1)
+        shift = [(box[0] + box[2]) / 2 - scale * (x1 + x2) / 2, (box[1] + box[3]) / 2 - scale * (y1 + y2) / 2]
+        matrix = np.column_stack([np.eye(2) * scale, shift])
+        layer = cv2.warpAffine(portrait.pixels, matrix, size, flags=cv2.INTER_AREA)
+        canvas += layer[..., 3:] * (layer[..., :3] - canvas)
+    return yuv_of(canvas.astype(np.uint8), rotation)
+
+
+def yuv_of(displayed_bgr: Any, rotation: int) -> YuvImage:
+    """The image whose display after ``rotation`` is ``displayed_bgr``."""
+    coded = cv2.rotate(displayed_bgr, ROTATIONS[TURN_BACK[rotation]]) if rotation else displayed_bgr
+    height, width = coded.shape[:2]
+    planes = cv2.cvtColor(coded, cv2.COLOR_BGR2YUV_I420)
+    chroma = planes[height:].reshape(2, height // 2, width // 2)
+    return YuvImage(planes[:height], chroma[0], chroma[1], Colour(6, 1, 1), rotation)
+
+
+@pytest.fixture(scope="session")
+def options() -> EncodeOptions:
+    return EncodeOptions(64, 48, Fraction(1, 1000), Fraction(25), Colour(1, 1, 1), preset="ultrafast")
+
+
+@pytest.fixture(scope="session")
+def tile() -> Callable[..., Tile]:
+    return Tile
