@@ -11,11 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .configs.errors import DftError
-from .configs.version import VERSION as __version__
+from .configs.version import VERSION
 
 if TYPE_CHECKING:
     from .analyze.pipeline import analyze as analyze
     from .render.pipeline import render as render
+
+__version__ = VERSION
 
 __all__ = ["DftError", "__version__", "analyze", "render"]
 

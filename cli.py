@@ -32,9 +32,8 @@ Command = Callable[..., Any]
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        # what a command leaves with (--help, a file that is not valid, Ctrl-C) is returned, not raised
+        sys.exit(cli.main(prog_name="dft", standalone_mode=False))
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -49,6 +48,17 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as with `dft ... | head`
         sys.exit(141)
+
+
+class _Interruptible(click.Group):
+    """A group whose commands say in one line that Ctrl-C stopped them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("dft: stopped", err=True)
+            ctx.exit(130)
 
 
 def _common(command: Command) -> Command:
@@ -102,7 +112,7 @@ def _print_report(report: Any, as_json: bool, line: str) -> None:
         click.echo(line)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Interruptible, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="dft")
 def cli() -> None:
     """Two passes from a video of two people to a split-screen video.

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from .chains import Chain
 
-Affinity = Callable[[Sequence[Chain]], NDArray[np.float32]]
-"""From N chains to ``(N, N)`` float32 log-odds that two of them are the same person; 0 knows nothing."""
+LogOdds = Callable[[int], NDArray[np.float32]]
+"""From the position of one of N chains to ``(N,)`` float32 log-odds that each is the same person; 0 knows nothing."""
+
+Affinity = Callable[[Sequence[Chain]], LogOdds]
+"""Prepared once for all chains, asked chain by chain: memory does not grow with the square of their number."""
 
 SAME_SHOT_SURE = 2.0  # log-odds of the same place in the same shot
 OTHER_SHOT_SURE = 1.0  # log-odds of the same x in another shot: the camera may have moved
@@ -27,17 +30,18 @@ def position_affinity(frame_width: float) -> Affinity:
         frame_width: Displayed width in pixels.
     """
 
-    def affinity(chains: Sequence[Chain]) -> NDArray[np.float32]:
+    def affinity(chains: Sequence[Chain]) -> LogOdds:
         place = np.array([c.place for c in chains], np.float32).reshape(-1, 3)
         shot = np.array([c.shot for c in chains])
-        distance = np.hypot(*(place[:, None, :2] - place[None, :, :2]).transpose(2, 0, 1))
-        mean_height = (place[:, None, 2] + place[None, :, 2]) / 2
-        near = SAME_SHOT_SURE * (1 - distance / mean_height / NEUTRAL_HEIGHTS)
-        across = np.abs(place[:, None, 0] - place[None, :, 0]) / frame_width
-        alike = OTHER_SHOT_SURE * (1 - across / NEUTRAL_WIDTHS)
-        same_shot = shot[:, None] == shot[None, :]
-        return np.where(same_shot, np.clip(near, -SAME_SHOT_SURE, None), np.clip(alike, -OTHER_SHOT_SURE, None)).astype(
-            np.float32
-        )
+
+        def log_odds(i: int) -> NDArray[np.float32]:
+            distance = np.hypot(place[:, 0] - place[i, 0], place[:, 1] - place[i, 1])
+            near = SAME_SHOT_SURE * (1 - distance / ((place[:, 2] + place[i, 2]) / 2) / NEUTRAL_HEIGHTS)
+            across = np.abs(place[:, 0] - place[i, 0]) / frame_width
+            alike = OTHER_SHOT_SURE * (1 - across / NEUTRAL_WIDTHS)
+            near, alike = np.maximum(near, -SAME_SHOT_SURE), np.maximum(alike, -OTHER_SHOT_SURE)
+            return np.asarray(np.where(shot == shot[i], near, alike), np.float32)
+
+        return log_odds
 
     return affinity

@@ -19,11 +19,13 @@ def iou(a_xyxy: Boxes, b_xyxy: Boxes) -> NDArray[np.float64]:
     >>> iou(np.array([[0., 0, 2, 2]]), np.array([[1., 0, 3, 2]])).round(3).tolist()
     [[0.333]]
     """
+    a_xyxy, b_xyxy = np.asarray(a_xyxy, np.float64), np.asarray(b_xyxy, np.float64)  # so that none exceeds 1
     low = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
     high = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=-1, dtype=np.float64)
     total = areas(a_xyxy)[:, None] + areas(b_xyxy)[None] - shared
-    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    result: NDArray[np.float64] = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    return result
 
 
 def areas(boxes_xyxy: Boxes) -> NDArray[np.float64]:

@@ -70,7 +70,7 @@ def link_chains(tracklets: Sequence[Tracklet], max_join_seconds: float) -> list[
         max_join_seconds: Longest gap.
     """
     costs = _continuations(tracklets, max_join_seconds)
-    follower = {before: after for (before, after) in costs if _is_clear(before, after, costs)}
+    follower = _clear_matches(costs)
     heads = set(range(len(tracklets))) - set(follower.values())
     return [Chain(tuple(_follow(tracklets, follower, head))) for head in sorted(heads)]
 
@@ -96,9 +96,22 @@ def _continuations(tracklets: Sequence[Tracklet], max_join_seconds: float) -> di
     return {pair: cost for pair, cost in costs.items() if pair not in indirect}
 
 
-def _is_clear(before: int, after: int, costs: dict[tuple[int, int], float]) -> bool:
-    rivals = [c for (i, j), c in costs.items() if (i == before) != (j == after)]
-    return min(rivals, default=np.inf) >= costs[before, after] + CLEAR_MARGIN
+def _clear_matches(costs: dict[tuple[int, int], float]) -> dict[int, int]:
+    """The continuations that no rival at either end comes close to, from tracklet to follower."""
+    at_end: dict[tuple[str, int], list[float]] = {}
+    for (before, after), cost in costs.items():
+        at_end.setdefault(("before", before), []).append(cost)
+        at_end.setdefault(("after", after), []).append(cost)
+
+    def is_clear(end: tuple[str, int], cost: float) -> bool:
+        best, *rivals = sorted(at_end[end])
+        return cost == best and (not rivals or rivals[0] >= cost + CLEAR_MARGIN)
+
+    return {
+        before: after
+        for (before, after), cost in costs.items()
+        if is_clear(("before", before), cost) and is_clear(("after", after), cost)
+    }
 
 
 def _follow(tracklets: Sequence[Tracklet], follower: dict[int, int], head: int) -> list[Tracklet]:

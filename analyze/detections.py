@@ -1,6 +1,6 @@
 """Stage 1 up to detection: decode -> scale -> detect in batches, with decoding running ahead of inference."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -33,8 +33,11 @@ class DetectedFrame:
 
 def detected_frames(
     decoder: Decoder, detector: Detector, first: int, end: int, batch_size: int
-) -> Iterator[DetectedFrame]:
-    """Frames ``first <= frame_index < end`` with their faces, in order."""
+) -> Generator[DetectedFrame, None, None]:
+    """Frames ``first <= frame_index < end`` with their faces, in order.
+
+    Close it before the decoder: another thread decodes ahead until then.
+    """
     with prefetch(_prepared_batches(decoder, detector, first, end, batch_size), BATCHES_AHEAD) as batches:
         for batch in batches:
             found = detector.detect([prepared for _, _, prepared in batch])

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,18 @@ class EvidenceStore:
     def load(self, chunk: Chunk) -> ChunkEvidence | None:
         """A finished chunk, or None where it is missing or damaged."""
         try:
-            with np.load(self._path(chunk)) as arrays:
+            # opened here: numpy leaves a file open that it cannot read
+            with self._path(chunk).open("rb") as file, np.load(file) as arrays:
                 return ChunkEvidence(**{item.name: arrays[item.name] for item in fields(ChunkEvidence)})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             log.warning("chunk %d in %s is damaged (%s): analysed again", chunk.number, self.folder, error)
             return None
+
+    def finished(self, chunks: Sequence[Chunk]) -> "FinishedChunks":
+        """The evidence of all finished ones among ``chunks``, loaded one by one each time it is iterated."""
+        return FinishedChunks(self, tuple(chunks))
 
     def missing_runs(self, chunks: list[Chunk]) -> Iterator[list[Chunk]]:
         """Runs of neighbouring chunks that are not finished: each is decoded in one go."""
@@ -111,3 +116,17 @@ class EvidenceStore:
     def remove(self) -> None:
         """Delete all evidence."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class FinishedChunks:
+    """Evidence on disk, in order; only one chunk at a time is in memory."""
+
+    store: EvidenceStore
+    chunks: tuple[Chunk, ...]
+
+    def __iter__(self) -> Iterator[ChunkEvidence]:
+        for chunk in self.chunks:
+            evidence = self.store.load(chunk)
+            if evidence is not None:
+                yield evidence

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .affinity import Affinity
+from .affinity import Affinity, LogOdds
 from .chains import Chain
 
 PERSONS = ("A", "B")
@@ -49,7 +49,7 @@ def identify(chains: Sequence[Chain], affinity: Affinity, min_frames: int) -> Id
     order = sorted(range(len(chains)), key=lambda i: (-len(chains[i]), *chains[i].place, int(chains[i].frame_index[0])))
     ordered = [chains[i] for i in order]
     weight = np.array([len(c) for c in ordered], np.float32)
-    apart, shots = cannot_link(ordered), _by_shot(ordered)
+    apart, shots = cannot_links(ordered), _by_shot(ordered)
     person, margin = _settle(_seed(ordered, apart), _Evidence(affinity(ordered), weight, apart, shots))
     for number in range(len(PERSONS)):
         if weight[person == number].sum() < min_frames:
@@ -59,13 +59,15 @@ def identify(chains: Sequence[Chain], affinity: Affinity, min_frames: int) -> Id
     return Identity(person[back], margin[back])
 
 
-def cannot_link(chains: Sequence[Chain]) -> NDArray[np.bool_]:
-    """``(N, N)`` bool: whether two chains are on screen in the same frame."""
-    links = np.zeros((len(chains), len(chains)), bool)
+def cannot_links(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
+    """For each chain the positions of the others that are on screen in one of its frames."""
+    links: list[list[int]] = [[] for _ in chains]
     for members in _by_shot(chains):
         for i, j in combinations(members.tolist(), 2):
-            links[i, j] = links[j, i] = chains[i].overlaps(chains[j])
-    return links
+            if chains[i].overlaps(chains[j]):
+                links[i].append(j)
+                links[j].append(i)
+    return [np.array(own, np.intp) for own in links]
 
 
 def _by_shot(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
@@ -75,15 +77,15 @@ def _by_shot(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
     return [members for members in np.split(order, np.flatnonzero(np.diff(shots[order])) + 1) if len(members)]
 
 
-def _seed(chains: Sequence[Chain], apart: NDArray[np.bool_]) -> NDArray[np.int8]:
+def _seed(chains: Sequence[Chain], apart: Sequence[NDArray[np.intp]]) -> NDArray[np.int8]:
     """Begin with the pair that is seen together longest and largest, or with the longest chain."""
     person = np.full(len(chains), FREE, np.int8)
     best, pair = 0.0, (0, 0)
-    for i, j in np.argwhere(np.triu(apart)):
+    for i, j in ((i, int(j)) for i, links in enumerate(apart) for j in links if i < j):
         together = len(np.intersect1d(chains[i].frame_index, chains[j].frame_index, assume_unique=True))
         size = min(chains[i].place[2], chains[j].place[2])
         if together * size > best:
-            best, pair = together * size, (int(i), int(j))
+            best, pair = together * size, (i, j)
     person[pair[0]] = 0
     if pair[0] != pair[1]:
         person[pair[1]] = 1
@@ -126,7 +128,7 @@ def _best_person(i: int, person: NDArray[np.int8], evidence: "_Evidence") -> tup
     for number in range(len(PERSONS)):
         members = person == number
         members[i] = False
-        if not evidence.apart[i, members].any():
+        if not members[evidence.apart[i]].any():
             likeness[number] = evidence.likeness(i, members)
     if np.isnan(likeness).all():
         return OTHER, np.inf
@@ -166,19 +168,19 @@ class _Evidence:
     """What the assignment weighs, for N chains.
 
     Attributes:
-        log_odds: ``(N, N)`` float32 that two chains are the same person.
+        log_odds: From a chain to ``(N,)`` float32 log-odds that each is the same person.
         weight: ``(N,)`` float32 frames of each chain.
-        apart: ``(N, N)`` bool cannot-links.
+        apart: For each chain those that it cannot be.
         shots: Positions of the chains of each shot.
     """
 
-    log_odds: NDArray[np.float32]
+    log_odds: LogOdds
     weight: NDArray[np.float32]
-    apart: NDArray[np.bool_]
+    apart: Sequence[NDArray[np.intp]]
     shots: Sequence[NDArray[np.intp]]
 
     def likeness(self, i: int, members: NDArray[np.bool_]) -> float:
         """Mean log-odds that chain ``i`` is the person of ``members``; a new person is as likely as one unlike."""
         if not members.any():
             return DIFFERENT
-        return float(np.average(self.log_odds[i, members], weights=self.weight[members]))
+        return float(np.average(self.log_odds(i)[members], weights=self.weight[members]))

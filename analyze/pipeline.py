@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
@@ -114,7 +115,8 @@ def analyze(
         chunks = plan_chunks(source.index, source.info.time_base, settings.chunks.chunk_seconds)
         store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
         resumed = observe(decoder, detector, chunks, store, settings, progress or _silent)
-    evidence = [e for e in map(store.load, chunks) if e is not None]
+    evidence = store.finished(chunks)
+    faces = sum(len(e.scores) for e in evidence)
     decision = decide(source, evidence, settings)
     metadata = describe(source, decision, settings, device, damage(source, evidence))
     write_tracks(output, decision.table, metadata, overwrite=overwrite)
@@ -122,7 +124,7 @@ def analyze(
     seconds = time.perf_counter() - started
     return AnalysisReport(
         output, len(source.index), metadata.video.duration_seconds, metadata.persons, len(metadata.shots),
-        len(metadata.suspects), sum(len(e.scores) for e in evidence), resumed, seconds,
+        len(metadata.suspects), faces, resumed, seconds,
         (len(source.index) - resumed) / seconds, device.kind, metadata.notes,
     )  # fmt: skip
 
@@ -163,24 +165,26 @@ def observe(
     Raises:
         CorruptVideoError: More frames are damaged than the settings allow.
     """
-    total, missing = len(decoder.index), 0
-    runs = list(store.missing_runs(list(chunks)))
-    resumed = done = total - sum(chunk.end - chunk.first for run in runs for chunk in run)
+    total = len(decoder.index)
+    finished = [(c.end - c.first, _num_missing(c, e)) for c in chunks if (e := store.load(c)) is not None]
+    resumed = done = sum(size for size, _ in finished)
+    missing = sum(lost for _, lost in finished)
     if resumed:
         log.info("going on from %d frames of an earlier analysis", resumed)
-    for run in runs:
-        frames = detected_frames(decoder, detector, run[0].first, run[-1].end, settings.detection.batch_size)
+    for run in list(store.missing_runs(list(chunks))):
         ends = np.array([chunk.end for chunk in run])
         pending = {chunk.number: chunk for chunk in run}
-        for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
-            observer = ChunkObserver(decoder.info.time_base, settings)
-            for frame in own:
-                observer.add(frame)
-                progress(done + frame.frame_index - run[0].first + 1, total)
-            chunk, evidence = pending.pop(run[position].number), observer.evidence()
-            missing += chunk.end - chunk.first - len(evidence.frame_index)
-            _check_damage(missing, total, settings, decoder, chunk)
-            store.save(chunk, evidence)
+        batch_size = settings.detection.batch_size
+        with closing(detected_frames(decoder, detector, run[0].first, run[-1].end, batch_size)) as frames:
+            for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
+                observer = ChunkObserver(decoder.info.time_base, settings)
+                for frame in own:
+                    observer.add(frame)
+                    progress(done + frame.frame_index - run[0].first + 1, total)
+                chunk, evidence = pending.pop(run[position].number), observer.evidence()
+                missing += _num_missing(chunk, evidence)
+                _check_damage(missing, total, settings, decoder, chunk)
+                store.save(chunk, evidence)
         for chunk in pending.values():  # not one frame of it could be decoded
             missing += chunk.end - chunk.first
             _check_damage(missing, total, settings, decoder, chunk)
@@ -188,6 +192,10 @@ def observe(
         done += run[-1].end - run[0].first
     progress(total, total)
     return resumed
+
+
+def _num_missing(chunk: Chunk, evidence: ChunkEvidence) -> int:
+    return chunk.end - chunk.first - len(evidence.frame_index)
 
 
 def _check_damage(missing: int, total: int, settings: AnalyzeSettings, decoder: Decoder, chunk: Chunk) -> None:
@@ -211,7 +219,7 @@ class Decision:
     suspects: tuple[Suspect, ...]
 
 
-def decide(source: Source, evidence: Sequence[ChunkEvidence], settings: AnalyzeSettings) -> Decision:
+def decide(source: Source, evidence: Iterable[ChunkEvidence], settings: AnalyzeSettings) -> Decision:
     """Stage 2, over the whole video: shots -> chains -> persons -> gaps -> sides -> suspects.
 
     Raises:
@@ -238,7 +246,7 @@ def decide(source: Source, evidence: Sequence[ChunkEvidence], settings: AnalyzeS
 
 
 def find_shots(
-    evidence: Sequence[ChunkEvidence], times_seconds: NDArray[np.float64], settings: AnalyzeSettings
+    evidence: Iterable[ChunkEvidence], times_seconds: NDArray[np.float64], settings: AnalyzeSettings
 ) -> NDArray[np.int32]:
     """``(N,)`` int32 shot of every frame of the video; a frame that was not decoded belongs to the shot before."""
     decoded = np.concatenate([np.zeros(0, np.int32), *(e.frame_index for e in evidence)])
@@ -282,7 +290,7 @@ def describe(
     )  # fmt: skip
 
 
-def damage(source: Source, evidence: Sequence[ChunkEvidence]) -> list[str]:
+def damage(source: Source, evidence: Iterable[ChunkEvidence]) -> list[str]:
     """What is missing of the video, in words."""
     notes = [source.index.ended_early] if source.index.ended_early else []
     missing = len(source.index) - sum(len(e.frame_index) for e in evidence)
@@ -291,7 +299,7 @@ def damage(source: Source, evidence: Sequence[ChunkEvidence]) -> list[str]:
     return notes
 
 
-def _no_face(source: Source, evidence: Sequence[ChunkEvidence], settings: AnalyzeSettings) -> NoFaceError:
+def _no_face(source: Source, evidence: Iterable[ChunkEvidence], settings: AnalyzeSettings) -> NoFaceError:
     faces = sum(len(e.scores) for e in evidence)
     return NoFaceError(
         f"no face to follow in {source.info.path}",

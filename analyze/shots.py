@@ -5,7 +5,7 @@ still differs from the frame two before: a flash does not. The rule of the ratio
 PySceneDetect's AdaptiveDetector, over luma and over real time on both sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ def luma_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.abs(a.astype(np.int16) - b).mean())
 
 
-def join_changes(chunks: Sequence[ChunkEvidence]) -> NDArray[np.float32]:
+def join_changes(chunks: Iterable[ChunkEvidence]) -> NDArray[np.float32]:
     """``(F, 2)`` luma changes over all chunks, with those across chunk borders worked out; 0 at the very start."""
     parts = []
     tail = np.zeros((0, 1, 1), np.uint8)
@@ -32,8 +32,8 @@ def join_changes(chunks: Sequence[ChunkEvidence]) -> NDArray[np.float32]:
                 if np.isnan(change[place, back - 1]) and offset + place - back >= 0:
                     change[place, back - 1] = luma_change(seen[offset + place], seen[offset + place - back])
         parts.append(change)
-        if len(chunk.tail_thumbnails):
-            tail = chunk.tail_thumbnails
+        if len(chunk.tail_thumbnails):  # a chunk of one frame does not replace both
+            tail = np.concatenate([*([tail] if len(tail) else []), chunk.tail_thumbnails])[-2:]
     changes = np.concatenate(parts) if parts else np.zeros((0, 2), np.float32)
     changes[:, 0] = np.nan_to_num(changes[:, 0], nan=0.0)
     changes[:, 1] = np.where(np.isnan(changes[:, 1]), changes[:, 0], changes[:, 1])
@@ -63,6 +63,9 @@ def _is_cut(at: int, times: NDArray[np.float64], changes: NDArray[np.float32], s
     around = around[around < changes[at, 0]]  # another cut close by must not hide this one
     ordinary = float(np.median(around)) if len(around) else 0.0
     if changes[at, 0] < settings.cut_ratio * max(ordinary, 1.0):
+        return False
+    # a cut stands out from its own neighbours; where both change as much, the camera gathers or loses speed
+    if changes[at, 0] < settings.cut_ratio * changes[[at - 1, min(at + 1, len(changes) - 1)], 0].min():
         return False
     into_flash = at + 1 < len(changes) and changes[at + 1, 1] < settings.cut_level <= changes[at + 1, 0]
     out_of_flash = changes[at, 1] < settings.cut_level

@@ -1,6 +1,6 @@
 """Tracklets over the whole video: each the detections of one person, unbroken and within one shot."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ class Tracklet:
 
 
 def join_evidence(
-    chunks: Sequence[ChunkEvidence], frame_times: NDArray[np.float64], shot_of_frame: NDArray[np.int32]
+    chunks: Iterable[ChunkEvidence], frame_times: NDArray[np.float64], shot_of_frame: NDArray[np.int32]
 ) -> list[Tracklet]:
     """The tracklets of all chunks, split at the cuts that stage 2 found, ordered by start.
 

@@ -23,7 +23,11 @@ class DetectionSettings:
 
     detector: str = setting("yunet", "Face detector: a known name, or the path of its ONNX file.")
     detect_size: int = setting(
-        640, "Longer side of the picture that the detector sees.", unit="pixels", minimum=128, maximum=4096
+        512,
+        "Longer side of the picture that the detector sees; smaller frames are not enlarged.",
+        unit="pixels",
+        minimum=128,
+        maximum=4096,
     )
     batch_size: int = setting(4, "Frames per call of the detector.", unit="frames", minimum=1, maximum=64)
     max_corrupt: float = setting(

@@ -208,8 +208,8 @@ class FakeEncoder(Closing):
         self.num_closed += 1
 
 
-def fake_info(width: int = 640, height: int = 360, fps: Fraction = Fraction(25)) -> VideoInfo:
+def fake_info(
+    width: int = 640, height: int = 360, *, fps: Fraction = Fraction(25), time_base: Fraction = Fraction(1, 1000)
+) -> VideoInfo:
     """Facts of a video that is not there."""
-    return VideoInfo(
-        Path("fake.mp4"), width, height, 0, Fraction(1), Fraction(1, 1000), fps, Colour(), "fake", "yuv420p"
-    )  # fmt: skip
+    return VideoInfo(Path("fake.mp4"), width, height, 0, Fraction(1), time_base, fps, Colour(), "fake", "yuv420p")

@@ -79,7 +79,10 @@ def bench(video: Path, settings: RenderSettings) -> BenchReport:
         info = probe(video)
         camera = _camera(video, tracks, info, settings)
         transcoding = transcode_fps(
-            video, Path(folder) / "transcode.mp4", _coded_crops(camera, info), encode_options(camera.layout, info, settings.encode)
+            video,
+            Path(folder) / "transcode.mp4",
+            _coded_crops(camera, info),
+            encode_options(camera.layout, info, settings.encode),
         )
         rendering = _dft("render", video, tracks, "-o", output, *_flags(settings))
     return BenchReport(

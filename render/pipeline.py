@@ -139,7 +139,7 @@ def _check_picture(track_file: TrackFile, info: VideoInfo) -> None:
 
 
 def encode_options(layout: Layout, info: VideoInfo, encode: EncodeSettings) -> EncodeOptions:
-    """What the encoder is asked for: the canvas by the layout, time and colour by the input, the rest by the settings."""
+    """What the encoder is asked for: size by the layout, time and colour by the input, the rest by the settings."""
     return EncodeOptions(
         width=layout.width, height=layout.height, time_base=info.time_base, fps=info.fps, colour=info.colour,
         preset=encode.preset, crf=encode.crf, threads=encode.threads,

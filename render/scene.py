@@ -187,6 +187,6 @@ def _background(width: int, height: int, seed: int) -> NDArray[np.float32]:
 
 def _to_yuv(canvas: NDArray[np.float32]) -> YuvImage:
     height, width = canvas.shape[:2]
-    planes = cv2.cvtColor(np.clip(canvas, 0, 255).astype(np.uint8), cv2.COLOR_BGR2YUV_I420)
+    planes = np.asarray(cv2.cvtColor(np.clip(canvas, 0, 255).astype(np.uint8), cv2.COLOR_BGR2YUV_I420), np.uint8)
     chroma = planes[height:].reshape(2, height // 2, width // 2)
     return YuvImage(planes[:height], chroma[0], chroma[1], SD_COLOUR)

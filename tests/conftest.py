@@ -107,7 +107,9 @@ def read_number(luma: "np.ndarray[Any, np.dtype[np.uint8]]") -> int:
 def write_video(path: Path, recipe: Recipe, pictures: Callable[[int], Any] | None = None) -> None:
     """Make the video; ``pictures`` gives frame ``i`` as RGB, or its number is drawn."""
     with av.open(str(path), "w", options=dict(recipe.container_options)) as container:
-        cover = container.add_stream("mjpeg", rate=25, width=64, height=64, pix_fmt="yuvj420p") if recipe.cover else None
+        cover = (
+            container.add_stream("mjpeg", rate=25, width=64, height=64, pix_fmt="yuvj420p") if recipe.cover else None
+        )
         if cover is not None:
             cover.disposition = av.stream.Disposition.attached_pic
         stream = container.add_stream(recipe.codec, rate=25, options=dict(recipe.options))
@@ -189,3 +191,66 @@ def needs_cuda() -> Callable[[], None]:
             pytest.skip(reason)
 
     return check
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A video of two portraits with its truth.
+
+    Attributes:
+        video: 640 x 360 pixels at 25 fps, a keyframe every 10 frames.
+        scene: What was drawn: A left and B right, a close-up of B, both again.
+        truth: One row per person and frame.
+        cuts: First frame of each shot but the first.
+    """
+
+    video: Path
+    scene: Any
+    truth: tuple[Any, ...]
+    cuts: tuple[int, ...]
+
+
+@pytest.fixture(scope="session")
+def talk(tmp_path_factory) -> Talk:
+    """Two people talk for 4.4 s in three shots."""
+    from dft.render.portraits import eileen_collins, grace_hopper
+    from dft.render.scene import Key, Scene, SceneShot
+
+    scene = Scene(
+        {"A": grace_hopper, "B": eileen_collins},
+        (
+            SceneShot(
+                2.0,
+                {
+                    "A": (Key(0, 0.25, 0.42, 0.26), Key(2.0, 0.33, 0.42, 0.28)),
+                    "B": (Key(0, 0.74, 0.40, 0.24), Key(2.0, 0.70, 0.42, 0.24)),
+                },
+                background=1,
+            ),
+            SceneShot(1.0, {"B": (Key(0, 0.60, 0.42, 0.38), Key(1, 0.58, 0.42, 0.38))}, background=2),
+            SceneShot(
+                1.4,
+                {"A": (Key(0, 0.28, 0.42, 0.26),), "B": (Key(0, 0.72, 0.40, 0.24), Key(1.4, 0.66, 0.40, 0.24))},
+                background=1,
+            ),
+        ),
+        width=640,
+        height=360,
+    )
+    return write_talk(tmp_path_factory.mktemp("talk") / "talk.mp4", scene)
+
+
+def write_talk(path: Path, scene: Any) -> Talk:
+    import cv2
+
+    from dft.render.scene import draw
+
+    drawn, truth = [], []
+    for image, rows in draw(scene):
+        planes = np.concatenate([plane.ravel() for plane in (image.y, image.u, image.v)])
+        drawn.append(cv2.cvtColor(planes.reshape(scene.height * 3 // 2, scene.width), cv2.COLOR_YUV2RGB_I420))
+        truth += rows
+    recipe = Recipe(num_frames=len(drawn), size=(scene.width, scene.height), options=x264(10, 2), audio=True)
+    write_video(path, recipe, drawn.__getitem__)
+    lengths = [round(shot.seconds * scene.fps) for shot in scene.shots]
+    return Talk(path, scene, tuple(truth), tuple(int(cut) for cut in np.cumsum(lengths)[:-1]))

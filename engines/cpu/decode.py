@@ -1,6 +1,7 @@
 """Decoding on the CPU with PyAV."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..foreign import reading
 from ..probe import open_video, probe, scan
 from ..protocols import Closing, Frame
-from .image import from_av
+from .image import from_av, yuv_colour
 
 
 class PyAvDecoder(Closing):
@@ -25,7 +26,8 @@ class PyAvDecoder(Closing):
     """
 
     def __init__(self, path: Path, threads: int | None = None):
-        self.info = probe(path)
+        info = probe(path)
+        self.info = replace(info, colour=yuv_colour(info.pixel_format, info.colour))  # of the images that it gives
         self.index = scan(path)
         self.num_corrupt = 0
         self._threads = threads or 0

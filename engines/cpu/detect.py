@@ -81,8 +81,7 @@ class YuNetDetector(Closing):
         pixels = cv2.transform(cv2.merge(planes), _to_bgr(image.colour.matrix, image.colour.full_range))
         if image.rotation:
             pixels = cv2.rotate(pixels, ROTATIONS[image.rotation])
-        thumbnail = cv2.resize(luma, THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA)
-        return PreparedPicture(pixels, thumbnail, scale_xy)
+        return PreparedPicture(np.asarray(pixels, np.uint8), _thumbnail(luma), scale_xy)
 
     def thumbnail(self, prepared: PreparedPicture) -> NDArray[np.uint8]:
         """See :meth:`dft.engines.protocols.Detector.thumbnail`."""
@@ -121,6 +120,12 @@ def _shrink(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     if plane.shape != (height, width):
         plane = np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     return plane
+
+
+def _thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    width, height = THUMBNAIL_SIZE
+    near = cv2.resize(luma, (4 * width, 4 * height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(near, THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _to_bgr(matrix: int, full_range: bool) -> NDArray[np.float32]:

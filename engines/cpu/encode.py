@@ -85,7 +85,10 @@ class LibX264Encoder(Closing):
 
         Raises:
             OutputError: The file cannot be written any further.
+            EngineError: ``pts`` does not ascend.
         """
+        if self._held is not None and pts <= self._held[1]:
+            raise EngineError("a frame came out of order", got=f"pts {pts}", expected=f"more than {self._held[1]}")
         frame = _frame(image)
         frame.pts, frame.time_base = pts, self._options.time_base
         with _writing(self._path):

@@ -57,7 +57,7 @@ def cpu_backend(media: Any) -> Backend:
         return YuNetDetector(find_model("yunet"), size=640, min_score=min_score, threads=1)
 
     return Backend(
-        decoder=lambda recipe, path: PyAvDecoder(path, threads=2),
+        decoder=lambda _, path: PyAvDecoder(path, threads=2),
         content=lambda image: b"".join(plane.tobytes() for plane in (image.y, image.u, image.v)),
         number=lambda image: media.read_number(image.y),
         detector=detector,
@@ -71,7 +71,12 @@ def cpu_backend(media: Any) -> Backend:
 def fake_backend(media: Any) -> Backend:
     def decoder(recipe: Any, path: Path) -> fake.FakeDecoder:
         images = [fake.FakeImage(luma=number) for number in range(len(recipe.stamps))]
-        return fake.FakeDecoder(images, pts=recipe.stamps, keyframes=range(0, len(images), 12))
+        return fake.FakeDecoder(
+            images,
+            pts=recipe.stamps,
+            keyframes=range(0, len(images), 12),
+            info=fake.fake_info(time_base=recipe.time_base),
+        )
 
     def faces_image(boxes: Any, size: Any, rotation: int) -> fake.FakeImage:
         return fake.FakeImage(tuple(fake.FakeFace(tuple(b), 0.9 - 0.1 * i) for i, b in enumerate(boxes)))
@@ -82,9 +87,9 @@ def fake_backend(media: Any) -> Backend:
         number=lambda image: image.luma,
         detector=fake.FakeDetector,
         faces_image=faces_image,
-        compositor=lambda width, height: fake.FakeCompositor(),
-        encoder=lambda path, options: fake.FakeEncoder(),
-        canvas=lambda width, height, luma: fake.FakeImage(luma=luma),
+        compositor=lambda *_: fake.FakeCompositor(),
+        encoder=lambda *_: fake.FakeEncoder(),
+        canvas=lambda *size_and_luma: fake.FakeImage(luma=size_and_luma[2]),
     )
 
 

@@ -33,12 +33,8 @@ def recipe(request, media):
 
 
 @pytest.fixture
-def decoder(backend, backend_name, recipe, media):
-    if backend_name == "fake":
-        made = backend.decoder(recipe, None)
-    else:
-        made = backend.decoder(recipe, media(recipe))
-    with made:
+def decoder(backend, recipe, media):
+    with backend.decoder(recipe, media(recipe)) as made:
         yield made
 
 
@@ -119,7 +115,7 @@ def test_it_can_be_closed_twice_and_midway(decoder):
     decoder.close()
 
 
-def test_with_closes_it_and_lets_errors_through(backend, backend_name, media):
+def test_with_closes_it_and_lets_errors_through(backend, media):
     recipe = media.videos["closed gop"]
     with pytest.raises(KeyError, match="mine"), backend.decoder(recipe, media(recipe)) as decoder:
         next(decoder.frames())

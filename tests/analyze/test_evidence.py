@@ -1,0 +1,118 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from dft.analyze.chunks import Chunk
+from dft.analyze.evidence import ChunkEvidence, EvidenceStore
+from dft.configs.errors import OutputError
+
+CHUNKS = [Chunk(i, 10 * i, 10 * i + 10) for i in range(4)]
+
+
+def evidence_of(chunk: Chunk, num_faces: int = 7) -> ChunkEvidence:
+    random = np.random.default_rng(chunk.number)
+    return ChunkEvidence(
+        np.arange(chunk.first, chunk.end, dtype=np.int32),
+        random.random((10, 2)).astype(np.float32),
+        random.integers(0, 255, (2, 18, 32)).astype(np.uint8),
+        random.integers(0, 255, (2, 18, 32)).astype(np.uint8),
+        np.sort(random.integers(chunk.first, chunk.end, num_faces)).astype(np.int32),
+        random.random((num_faces, 4)).astype(np.float32),
+        random.random(num_faces).astype(np.float32),
+        random.random((num_faces, 10)).astype(np.float32),
+        random.integers(-1, 3, num_faces).astype(np.int32),
+    )
+
+
+def assert_same(a, b):
+    for item in fields(ChunkEvidence):
+        one, other = getattr(a, item.name), getattr(b, item.name)
+        assert one.dtype == other.dtype, item.name
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def store(tmp_path) -> EvidenceStore:
+    return EvidenceStore(tmp_path / "chunks", {"video": "ab", "size": 640})
+
+
+@pytest.mark.parametrize("num_faces", [0, 7])
+def test_round_trip(store, num_faces):
+    evidence = evidence_of(CHUNKS[1], num_faces)
+    store.save(CHUNKS[1], evidence)
+    assert_same(store.load(CHUNKS[1]), evidence)
+    assert store.load(CHUNKS[0]) is None
+
+
+def test_nothing_is_made_before_the_first_chunk(store, tmp_path):
+    assert list(store.missing_runs(CHUNKS)) == [CHUNKS]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_runs(store):
+    for chunk in (CHUNKS[0], CHUNKS[2]):
+        store.save(chunk, evidence_of(chunk))
+    assert list(store.missing_runs(CHUNKS)) == [[CHUNKS[1]], [CHUNKS[3]]]
+    store.save(CHUNKS[1], evidence_of(CHUNKS[1]))
+    store.save(CHUNKS[3], evidence_of(CHUNKS[3]))
+    assert list(store.missing_runs(CHUNKS)) == []
+
+
+def test_finished_chunks_come_in_order_as_often_as_asked(store):
+    for chunk in (CHUNKS[2], CHUNKS[0]):
+        store.save(chunk, evidence_of(chunk))
+    finished = store.finished(CHUNKS)
+    for _ in range(2):
+        assert [int(e.frame_index[0]) for e in finished] == [0, 20]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -1, -30], ids="{} bytes".format)
+def test_a_damaged_chunk_is_missing(store, caplog, keep):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    (path,) = store.folder.glob("chunk-*")
+    path.write_bytes(path.read_bytes()[:keep])
+    assert store.load(CHUNKS[0]) is None
+    assert "damaged" in caplog.text
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    assert store.load(CHUNKS[0]) is not None
+
+
+def test_flipped_bytes_never_pass_unseen(store):
+    """Whatever byte is flipped, the chunk is as it was or missing."""
+    whole = evidence_of(CHUNKS[0])
+    store.save(CHUNKS[0], whole)
+    (path,) = store.folder.glob("chunk-*")
+    content = path.read_bytes()
+    for place in range(0, len(content), 131):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        loaded = store.load(CHUNKS[0])
+        if loaded is not None:
+            assert_same(loaded, whole)
+
+
+def test_the_same_key_keeps_and_another_discards(store):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    again = EvidenceStore(store.folder, {"size": 640, "video": "ab"})
+    assert again.load(CHUNKS[0]) is not None
+    other = EvidenceStore(store.folder, {"size": 320, "video": "ab"})
+    assert other.load(CHUNKS[0]) is None and not store.folder.exists()
+
+
+def test_a_folder_without_key_is_discarded(store):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    (store.folder / "key.json").unlink()
+    assert EvidenceStore(store.folder, {"video": "ab", "size": 640}).load(CHUNKS[0]) is None
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError):
+        EvidenceStore(tmp_path / "file" / "chunks", {}).save(CHUNKS[0], evidence_of(CHUNKS[0]))
+
+
+def test_remove(store):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    store.remove()
+    store.remove()
+    assert not store.folder.exists()

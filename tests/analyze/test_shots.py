@@ -1,0 +1,122 @@
+"""Cuts are found on the exact frame; flashes, pans and fades are none; chunks do not matter."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from dft.analyze.shots import find_cuts, join_changes, luma_change, shot_numbers
+from dft.configs.analysis import ShotSettings
+
+SETTINGS = ShotSettings()
+SHAPE = (18, 32)
+
+
+@dataclass
+class Seen:
+    """The part of a chunk's evidence that shots are found by."""
+
+    luma_change: np.ndarray
+    head_thumbnails: np.ndarray
+    tail_thumbnails: np.ndarray
+
+
+def chunk_of(thumbnails) -> Seen:
+    changes = np.full((len(thumbnails), 2), np.nan, np.float32)
+    for place in range(len(thumbnails)):
+        for back in (1, 2):
+            if place >= back:
+                changes[place, back - 1] = luma_change(thumbnails[place], thumbnails[place - back])
+    stacked = np.array(thumbnails, np.uint8).reshape(-1, *SHAPE)
+    return Seen(changes, stacked[:2], stacked[-2:])
+
+
+def cuts_of(thumbnails, borders=(), fps=25.0) -> list[int]:
+    parts = np.split(np.arange(len(thumbnails)), borders)
+    changes = join_changes([chunk_of([thumbnails[i] for i in part]) for part in parts])
+    return find_cuts(np.arange(len(thumbnails)) / fps, changes, SETTINGS).tolist()
+
+
+def texture(seed: int, shift: int = 0):
+    """A picture that can be panned over."""
+    wide = np.random.default_rng(seed).integers(30, 220, (6, 60)).repeat(3, axis=0).repeat(4, axis=1)
+    return wide[:, shift : shift + 32].astype(np.uint8)
+
+
+def noisy(picture, seed):
+    noise = np.random.default_rng(seed).integers(-3, 4, picture.shape)
+    return np.clip(picture.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+STILL = [noisy(texture(1), i) for i in range(60)]
+CUT = [*STILL[:30], *(noisy(texture(2), i) for i in range(30))]
+
+
+def test_a_still_picture_has_no_cut():
+    assert cuts_of(STILL) == []
+
+
+@pytest.mark.parametrize("fps", [12.0, 25.0, 60.0])
+def test_a_cut_is_found_on_its_frame(fps):
+    assert cuts_of(CUT, fps=fps) == [30]
+
+
+@pytest.mark.parametrize("at", [10, 20, 58])
+@pytest.mark.parametrize("level", [250, 5])
+def test_a_flash_is_no_cut(at, level):
+    video = list(STILL)
+    video[at] = np.full(SHAPE, level, np.uint8)
+    assert cuts_of(video) == []
+
+
+def test_a_fast_pan_is_no_cut():
+    """It starts and ends smoothly, and in its middle every frame changes as much as at a cut."""
+    scene = cv2.GaussianBlur(np.random.default_rng(3).uniform(0, 255, (18, 400)), (0, 0), 4)
+    scene = (scene - scene.mean()) / scene.std() * 50 + 128
+    place = 300 * (1 - np.cos(np.linspace(0, np.pi, 50))) / 2
+    video = [cv2.warpAffine(scene, np.float64([[1, 0, -x], [0, 1, 0]]), (32, 18)) for x in [*[0] * 20, *place, 300]]
+    video = [noisy(np.clip(picture, 0, 255), i) for i, picture in enumerate(video)]
+    changes = [luma_change(a, b) for a, b in pairwise(video[40:50])]
+    assert min(changes) > SETTINGS.cut_level
+    assert cuts_of(video) == []
+
+
+def test_a_fade_is_no_cut():
+    video = [np.uint8((texture(1) * (1 - s) + texture(2) * s).round()) for s in np.linspace(0, 1, 40)]
+    assert cuts_of(video) == []
+
+
+def test_cuts_close_together_are_all_found():
+    video = [*STILL[:20], *[texture(2)] * 4, *[texture(3)] * 5, *[texture(4)] * 20]
+    assert cuts_of(video) == [20, 24, 29]
+
+
+def test_the_first_frame_is_no_cut_and_the_last_may_be():
+    assert cuts_of([*STILL[:20], texture(5)]) == [20]
+    assert cuts_of([texture(5)]) == []
+    assert cuts_of([]) == []
+
+
+@pytest.mark.parametrize(
+    "borders", [[30], [29], [31], [1], [59], [10, 20, 30, 40], [29, 30, 31], [15, 30, 31, 32, 45]], ids=str
+)
+def test_chunks_do_not_matter(borders):
+    flash = list(CUT)
+    flash[45] = np.full(SHAPE, 250, np.uint8)
+    for video in (CUT, STILL, flash):
+        assert cuts_of(video, borders) == cuts_of(video)
+        parts = np.split(np.arange(len(video)), borders)
+        whole = join_changes([chunk_of(video)])
+        np.testing.assert_array_equal(join_changes([chunk_of([video[i] for i in part]) for part in parts]), whole)
+
+
+def test_a_chunk_of_which_nothing_could_be_decoded():
+    changes = join_changes([chunk_of(CUT[:20]), chunk_of([]), chunk_of(CUT[25:])])
+    assert find_cuts(np.arange(len(changes)) / 25, changes, SETTINGS).tolist() == [25]
+
+
+def test_shot_numbers():
+    assert shot_numbers(6, np.array([2, 5])).tolist() == [0, 0, 1, 1, 1, 2]
+    assert shot_numbers(2, np.array([], np.intp)).tolist() == [0, 0]

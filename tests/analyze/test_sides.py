@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from dft.analyze.sides import a_is_left, sides_by_identity
+from dft.configs.analysis import SideSettings
+
+SETTINGS = SideSettings()
+
+
+def followed(fps, x_of_a, x_of_b, seconds=12.0, settings=SETTINGS):
+    """Times, and whether A is left, for places given as functions of time in seconds."""
+    times = np.arange(round(seconds * fps)) / fps
+    return times, a_is_left(times, *(np.array([float(x(t)) for t in times]) for x in (x_of_a, x_of_b)), settings)
+
+
+def nowhere(_):
+    return np.nan
+
+
+def test_by_identity_a_is_left_and_b_right():
+    assert sides_by_identity(1).tolist() == [0]
+    assert sides_by_identity(2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("a", "b", "left"), [(0.3, 0.7, True), (0.7, 0.3, False)])
+def test_who_stays_has_one_side(a, b, left):
+    _, is_left = followed(25, lambda _: a, lambda _: b)
+    assert (is_left == left).all()
+
+
+@pytest.mark.parametrize("fps", [12.5, 25, 50, 60])
+def test_who_changes_place_changes_side_after_the_same_time(fps):
+    times, left = followed(fps, lambda t: 0.3 if t < 5 else 0.7, lambda t: 0.7 if t < 5 else 0.3)
+    changes = times[np.flatnonzero(np.diff(left.astype(int))) + 1]
+    # the means meet after ln 2 of the time constant, leave the band a little later, and then the side is held
+    middle = 5 - SETTINGS.side_mean_seconds * np.log(0.5 - SETTINGS.side_margin / 2 / 0.4 / 2)
+    assert left[0] and not left[-1]
+    assert changes == pytest.approx([middle + SETTINGS.side_hold_seconds], abs=2 / fps + 0.02)
+
+
+@pytest.mark.parametrize("fps", [12.5, 25, 50])
+def test_a_short_visit_changes_nothing(fps):
+    _, left = followed(fps, lambda t: 0.7 if 5 < t < 5.6 else 0.3, lambda t: 0.3 if 5 < t < 5.6 else 0.7)
+    assert left.all()
+
+
+def test_swaying_around_the_middle_changes_nothing():
+    _, left = followed(25, lambda t: 0.49 + 0.2 * np.sin(6 * t), lambda t: 0.51 - 0.2 * np.sin(6 * t))
+    assert np.count_nonzero(np.diff(left.astype(int))) == 0
+
+
+def test_a_lone_person_goes_by_half_of_the_picture():
+    for x, left in ((0.3, True), (0.7, False)):
+        _, is_left = followed(25, lambda _, x=x: x, nowhere)
+        assert (is_left == left).all()
+        _, is_left = followed(25, nowhere, lambda _, x=x: x)
+        assert (is_left != left).all()
+
+
+def test_a_side_is_kept_while_nobody_is_seen():
+    _, left = followed(25, lambda t: 0.7 if t < 3 else np.nan, lambda t: 0.3 if t < 3 else np.nan)
+    assert not left.any()
+
+
+def test_nobody_at_all():
+    _, left = followed(25, nowhere, nowhere)
+    assert left.all()
+
+
+def test_real_time_counts_at_a_variable_rate():
+    """The same motion seen at irregular moments changes sides at the same time."""
+    times = np.concatenate([[0], np.cumsum(np.random.default_rng(2).choice([0.02, 0.04, 0.1], 300))])
+    x = np.where(times < 5, 0.3, 0.7)
+    left = a_is_left(times, x, 1 - x, SETTINGS)
+    regular, at_regular = followed(50, lambda t: 0.3 if t < 5 else 0.7, lambda t: 0.7 if t < 5 else 0.3)
+    assert times[np.argmin(left)] == pytest.approx(regular[np.argmin(at_regular)], abs=0.15)
