@@ -289,9 +289,10 @@ def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
 
 @cli.command(short_help="Measure both passes against this machine's own limits.")
 @click.argument("video", type=FILE)
+@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Rounds; figures are medians.")
 @setting_flags(RenderSettings)
 @_common
-def bench(video: Path, config: Path | None, as_json: bool, **flags: Any) -> None:
+def bench(video: Path, repeat: int, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Measure both passes on VIDEO against this machine's own limits, in one run.
 
     Prints decode-only speed, the analysis and its share of that, a plain transcode (decode, crop, scale, hstack, x264),
@@ -299,12 +300,12 @@ def bench(video: Path, config: Path | None, as_json: bool, **flags: Any) -> None
 
     \b
     Example:
-      dft bench in.mp4 --preset veryfast --json
+      dft bench in.mp4 --preset veryfast --repeat 3
     """
     settings = settings_from_flags(RenderSettings, "render", config, flags)
     from .render.bench import bench as run
 
-    report = run(video, settings)
+    report = run(video, settings, repeat)
     click.echo(json.dumps(asdict(report)) if as_json else report.as_text())
 
 

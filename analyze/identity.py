@@ -46,7 +46,7 @@ def identify(chains: Sequence[Chain], affinity: Affinity, min_frames: int) -> Id
     """
     if not chains:
         return Identity(np.zeros(0, np.int8), np.zeros(0, np.float32))
-    order = sorted(range(len(chains)), key=lambda i: (-len(chains[i]), *chains[i].place, int(chains[i].frame_index[0])))
+    order = sorted(range(len(chains)), key=lambda i: _prominence(chains[i]))
     ordered = [chains[i] for i in order]
     weight = np.array([len(c) for c in ordered], np.float32)
     apart, shots = cannot_links(ordered), _by_shot(ordered)
@@ -57,6 +57,12 @@ def identify(chains: Sequence[Chain], affinity: Affinity, min_frames: int) -> Id
     person = _leftmost_first(ordered, person, shots)
     back = np.argsort(order)
     return Identity(person[back], margin[back])
+
+
+def _prominence(chain: Chain) -> tuple[float, ...]:
+    """Sorts the largest and longest seen first: a bystander must not take a main's place by coming first."""
+    x, y, height = chain.place
+    return (-len(chain) * height, -len(chain), x, y, float(chain.frame_index[0]))
 
 
 def cannot_links(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
@@ -93,7 +99,7 @@ def _seed(chains: Sequence[Chain], apart: Sequence[NDArray[np.intp]]) -> NDArray
 
 
 def _settle(person: NDArray[np.int8], evidence: "_Evidence") -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Assign the longest chains first, then go over all, and over whole shots, until nothing changes."""
+    """Assign the most prominent chains first, then go over all, and over whole shots, until nothing changes."""
     margin = np.zeros(len(person), np.float32)
     for _ in range(MAX_PASSES):
         before = person.copy()

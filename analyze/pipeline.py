@@ -117,7 +117,11 @@ def analyze(
         resumed = observe(decoder, detector, chunks, store, settings, progress or _silent)
     evidence = store.finished(chunks)
     faces = sum(len(e.scores) for e in evidence)
-    decision = decide(source, evidence, settings)
+    try:
+        decision = decide(source, evidence, settings)
+    except NoFaceError:
+        store.remove()  # there is nothing to go on with
+        raise
     metadata = describe(source, decision, settings, device, damage(source, evidence))
     write_tracks(output, decision.table, metadata, overwrite=overwrite)
     store.remove()

@@ -9,6 +9,9 @@ import av.error
 
 from ..configs.errors import DftError, VideoError, VideoNotFoundError, VideoUnreadableError
 
+UNREADABLE = (av.error.FFmpegError, OSError, IndexError)
+"""What reading on in a damaged file may raise; the last is PyAV's, where damage feigns a further stream."""
+
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
@@ -29,7 +32,7 @@ def reading(path: Path) -> Iterator[None]:
         raise VideoUnreadableError(
             f"cannot read {path}", got=f"a format without a decoder here ({error.strerror})"
         ) from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise VideoError(f"cannot read {path}", got=str(error)) from error
 
 

@@ -9,7 +9,7 @@ import av.error
 import numpy as np
 
 from ..configs.errors import VideoUnreadableError
-from .foreign import reading
+from .foreign import UNREADABLE, reading
 from .protocols import Colour, FrameIndex, VideoInfo
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -127,8 +127,8 @@ class _Packets:
                     self.last_seconds = max(self.last_seconds, end)
                 if packet.stream.index == stream.index:
                     self._add(packet)
-        except (av.error.FFmpegError, OSError) as error:
-            self.stopped = f"reading stopped ({error.strerror or error})"
+        except UNREADABLE as error:
+            self.stopped = f"reading stopped ({getattr(error, 'strerror', None) or error})"
 
     def _add(self, packet: Any) -> None:
         self.num_video += 1

@@ -10,7 +10,7 @@ import av
 import av.error
 from av.stream import Discard
 
-from .foreign import reading
+from .foreign import UNREADABLE, reading
 from .protocols import Closing
 
 
@@ -108,9 +108,10 @@ class SourceAudio(Closing):
                 packet = next(packets)
             except StopIteration:
                 return
-            except (av.error.FFmpegError, OSError) as error:
+            except UNREADABLE as error:
                 last = float(max(self._last_dts.values(), default=Fraction(0)))
-                self.stopped = f"the source cannot be read after {last:.3f} s ({error.strerror or error})"
+                reason = getattr(error, "strerror", None) or error
+                self.stopped = f"the source cannot be read after {last:.3f} s ({reason})"
                 return
             if packet.size > 0 and self._is_good(packet):
                 yield packet

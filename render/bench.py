@@ -62,39 +62,50 @@ class BenchReport:
         )
 
 
-def bench(video: Path, settings: RenderSettings) -> BenchReport:
+def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport:
     """Measure both passes on ``video``.
 
     Args:
         video: Should be long enough for start-up to matter little: 20 s or more.
         settings: Of the rendering, and of the transcode that it is compared with.
+        repeat: Rounds; limits and passes take turns, and each figure is the median of its rounds.
 
     Raises:
         DftError: A pass fails; the message is its own.
     """
     with TemporaryDirectory(prefix="dft-bench-") as folder:
-        tracks, output = Path(folder) / "bench.tracks.parquet", Path(folder) / "bench.mp4"
-        decoding = decode_fps(video, settings.encode.threads)
-        analysis = _dft("analyze", video, "-o", tracks)
-        info = probe(video)
-        camera = _camera(video, tracks, info, settings)
-        transcoding = transcode_fps(
-            video,
-            Path(folder) / "transcode.mp4",
-            _coded_crops(camera, info),
-            encode_options(camera.layout, info, settings.encode),
-        )
-        rendering = _dft("render", video, tracks, "-o", output, *_flags(settings))
+        rounds = [_round(video, settings, Path(folder)) for _ in range(repeat)]
+    middle = {name: float(np.median([r[name] for r in rounds])) for name in rounds[0]}
     return BenchReport(
-        frames=analysis["frames"],
-        decode_fps=round(decoding, 2),
-        analyze_fps=round(analysis["fps"], 2),
-        analyze_share=round(analysis["fps"] / decoding, 3),
-        transcode_fps=round(transcoding, 2),
-        render_fps=round(rendering["fps"], 2),
-        render_share=round(rendering["fps"] / transcoding, 3),
-        peak_rss_mb=max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),
+        frames=int(middle["frames"]),
+        decode_fps=round(middle["decode"], 2),
+        analyze_fps=round(middle["analyze"], 2),
+        analyze_share=round(float(np.median([r["analyze"] / r["decode"] for r in rounds])), 3),
+        transcode_fps=round(middle["transcode"], 2),
+        render_fps=round(middle["render"], 2),
+        render_share=round(float(np.median([r["render"] / r["transcode"] for r in rounds])), 3),
+        peak_rss_mb=max(r["memory"] for r in rounds),
     )
+
+
+def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, float]:
+    """One measurement of everything, in frames per second and MB."""
+    tracks, output = folder / "bench.tracks.parquet", folder / "bench.mp4"
+    decoding = decode_fps(video, settings.encode.threads)
+    analysis = _dft("analyze", video, "-o", tracks, "--overwrite")
+    info = probe(video)
+    camera = _camera(video, tracks, info, settings)
+    options = encode_options(camera.layout, info, settings.encode)
+    transcoding = transcode_fps(video, folder / "transcode.mp4", _coded_crops(camera, info), options)
+    rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings))
+    return {
+        "frames": analysis["frames"],
+        "decode": decoding,
+        "analyze": analysis["fps"],
+        "transcode": transcoding,
+        "render": rendering["fps"],
+        "memory": max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),
+    }
 
 
 def _dft(*arguments: str | Path) -> dict[str, Any]:

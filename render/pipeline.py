@@ -1,5 +1,6 @@
 """Pass two: plan the camera, then decode, compose, encode and mux every frame."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from ..trackio.atomic import atomic_output, check_output
 from ..trackio.files import TrackFile, check_same_video, default_tracks_path, read_tracks
 from .layout import Layout
 from .plan import CameraPlan, plan
+
+log = logging.getLogger(__name__)
 
 DECODED_AHEAD = 6  # frames; a few let the stages run evenly, and a 4K frame has 12 MB
 COMPOSED_AHEAD = 4
@@ -104,6 +107,8 @@ def render(  # noqa: PLR0913 - the public call, with the options of the command
             encoder.finish(decoder.index.end_pts)
     seconds = time.perf_counter() - started
     notes = (*_input_notes(track_file, decoder, num_frames, same), *camera.notes, *encoder.notes)
+    for note in notes:
+        log.warning("%s", note)
     return RenderReport(
         output, num_frames, _duration_seconds(decoder), round(seconds, 3), round(num_frames / seconds, 2), notes
     )

@@ -35,7 +35,7 @@ class Recipe:
         rotation: Clockwise degrees to the displayed picture.
         pixel_aspect: Width to height of a pixel.
         audio: Whether there is sound: as long as the picture.
-        cover: Whether there is a cover picture, before the video stream.
+        cover: Whether there is a cover picture, larger than the video.
     """
 
     name: str = "v.mp4"
@@ -122,7 +122,7 @@ def write_video(path: Path, recipe: Recipe, pictures: Callable[[int], Any] | Non
             stream.set_display_rotation(-recipe.rotation)  # FFmpeg counts anticlockwise
         sound = container.add_stream("aac", rate=48000, layout="mono") if recipe.audio else None
         if cover is not None:
-            frame = av.VideoFrame.from_ndarray(picture(255, (64, 64)), "rgb24").reformat(format="yuvj420p")
+            frame = av.VideoFrame.from_ndarray(picture(255, (256, 256)), "rgb24").reformat(format="yuvj420p")
             container.mux(cover.encode(frame))
             container.mux(cover.encode(None))
         for number, pts in enumerate(recipe.stamps):

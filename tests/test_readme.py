@@ -14,10 +14,10 @@ RUN = re.compile(r"<!-- run by tests/test_readme.py -->\n```(console|python)\n(.
 
 
 @pytest.fixture(scope="module")
-def folder(two_shot_video, tmp_path_factory):
+def folder(talk, tmp_path_factory):
     """A folder with interview.mp4, in which the README's examples run in order."""
     folder = tmp_path_factory.mktemp("readme")
-    shutil.copy(two_shot_video, folder / "interview.mp4")
+    shutil.copy(talk.video, folder / "interview.mp4")
     return folder
 
 

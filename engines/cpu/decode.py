@@ -8,7 +8,7 @@ from typing import Any
 import av.error
 import numpy as np
 
-from ..foreign import reading
+from ..foreign import UNREADABLE, reading
 from ..probe import open_video, probe, scan
 from ..protocols import Closing, Frame
 from .image import from_av, yuv_colour
@@ -46,11 +46,16 @@ class PyAvDecoder(Closing):
             return
         with reading(self.info.path):
             try:
-                for frame in self._from_keyframe(first):
-                    if frame.frame_index >= end:
+                wanted = first
+                for source in (self._from_keyframe, self._tail):
+                    for frame in source(wanted):
+                        if frame.frame_index >= end:
+                            return
+                        if frame.frame_index >= wanted:
+                            wanted = frame.frame_index + 1
+                            yield frame
+                    if wanted == end:
                         return
-                    if frame.frame_index >= first:
-                        yield frame
             finally:
                 self.close()
 
@@ -72,11 +77,20 @@ class PyAvDecoder(Closing):
                 return
         yield from self._open_at(0)
 
-    def _open_at(self, key: int) -> Iterator[Frame]:
+    def _tail(self, first: int) -> Iterator[Frame]:
+        """The end of the file once more with one thread, where its last frames did not come.
+
+        Where the last packet is damaged, as in a file that was cut off, FFmpeg's other threads drop what they hold.
+        """
+        if self._threads != 1:
+            keys = np.flatnonzero(self.index.keyframe[: first + 1])
+            yield from self._open_at(int(keys[-1]) if len(keys) else 0, threads=1)
+
+    def _open_at(self, key: int, threads: int | None = None) -> Iterator[Frame]:
         self.close()
         self._container, stream = open_video(self.info.path)
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = self._threads
+        stream.codec_context.thread_count = self._threads if threads is None else threads
         if key > 0:
             self._container.seek(int(self.index.pts[key]), stream=stream, backward=True, any_frame=False)
         yield from self._number(self._pictures(stream))
@@ -88,7 +102,7 @@ class PyAvDecoder(Closing):
                 packet = next(packets)
             except StopIteration:
                 return
-            except (av.error.FFmpegError, OSError):
+            except UNREADABLE:
                 return  # the end of what can be read: the index says where and why
             try:
                 pictures = packet.decode()

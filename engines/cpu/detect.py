@@ -61,7 +61,6 @@ class YuNetDetector(Closing):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             dynamic_graph(model.path), options, providers=["CPUExecutionProvider"]

@@ -125,6 +125,15 @@ def test_a_bystander_stays_nobody(chain):
     assert identify(chains, position_affinity(WIDTH), 3).person.tolist() == [0, OTHER, 1]
 
 
+@pytest.mark.parametrize("x", [200.0, 330.0, 410.0])
+def test_a_bystander_stays_nobody_after_a_cut(chain, x):
+    """All three are seen for as long, so nothing but their places tells who is who."""
+    places = [(120.0, 100.0), (x, 40.0), (520.0, 100.0)]
+    chains = [chain(range(50), at, height=height) for at, height in places]
+    chains += [chain(range(50, 100), at, height=height, shot=1) for at, height in places]
+    assert identify(chains, position_affinity(WIDTH), 3).person.tolist() == [0, OTHER, 1] * 2
+
+
 def test_persons_keep_their_place_across_a_cut_and_back(chain):
     chains = [
         chain(range(50), 150.0),

@@ -100,7 +100,7 @@ def test_too_much_damage_is_too_much_however_often_one_tries(tmp_path):
     """The damage of chunks that an earlier run finished counts too."""
     for _ in range(3):
         decoder = FakeDecoder(two_people(), keyframes=range(0, NUM, 25), damaged=range(0, NUM, 3))
-        with pytest.raises(CorruptVideoError, match="fake.mp4 is too damaged"):
+        with pytest.raises(CorruptVideoError, match=r"fake\.mp4 is too damaged"):
             analysed(decoder, tmp_path / "c")
 
 

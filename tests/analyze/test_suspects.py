@@ -51,7 +51,7 @@ def test_contacts_close_together_are_one(chain):
     assert found(chains, [0, 1]) == [("contact", 30, 44), ("contact", 70, 74)]
 
 
-@pytest.mark.parametrize(("unseen", "suspect"), [(12, []), (13, [("gap", 40, 52)]), (30, [("gap", 40, 69)])])
+@pytest.mark.parametrize(("unseen", "suspect"), [(11, []), (12, [("gap", 40, 51)]), (30, [("gap", 40, 69)])])
 def test_a_gap(chain, unseen, suspect):
     frames = [*range(40), *range(40 + unseen, NUM)]
     assert found([chain(frames, 150.0), chain(range(NUM), 450.0)], [0, 1]) == suspect

@@ -91,9 +91,9 @@ def test_printed_tables_hold_the_numbers(summary):
     text = printed(summary)
     assert "640 x 360, 25 fps, 10 frames, 00:00:00.400, 2 shots" in text
     assert "on cpu: no GPU was found" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("│ A ")]
-    assert [cell.strip() for cell in line.strip("│").split("│")] == [
-        "A", "8", "80.0%", "0:00.00", "0:00.36", "1", "0.08 s", "12.5%", "60 / 66 / 69", "0.75",
+    (line,) = [line for line in text.splitlines() if line.startswith(" A ")]
+    assert line.split() == [
+        "A", "8", "80.0%", "0:00.00", "0:00.36", "1", "0.08", "s", "12.5%", "60", "/", "66", "/", "69", "0.75",
     ]  # fmt: skip
     assert "A [left] is away" in text
     assert "Note: decoded on the CPU" in text
