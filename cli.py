@@ -97,6 +97,10 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
         yield show
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _plain(value: Any) -> Any:
     """What JSON knows instead of ``value``."""
     return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
@@ -148,8 +152,8 @@ def analyze(
         report = run(video, output, settings=settings, overwrite=overwrite, progress=progress)
     _print_report(
         report, as_json,
-        f"{report.output}: {' and '.join(report.persons)} in {report.frames} frames, {report.shots} shots, "
-        f"{report.suspects} moments to review ({report.fps:.0f} frames/s)",
+        f"{report.output}: {' and '.join(report.persons)} in {_count(report.frames, 'frame')}, "
+        f"{_count(report.shots, 'shot')}, {_count(report.suspects, 'moment')} to review ({report.fps:.0f} frames/s)",
     )  # fmt: skip
 
 
@@ -180,7 +184,7 @@ def render(
         report = run(
             video, tracks, output, settings=settings, force=force, overwrite=overwrite, progress=progress
         )  # fmt: skip
-    _print_report(report, as_json, f"{report.output}: {report.frames} frames ({report.fps:.1f} frames/s)")
+    _print_report(report, as_json, f"{report.output}: {_count(report.frames, 'frame')} ({report.fps:.1f} frames/s)")
 
 
 @cli.group()

@@ -138,6 +138,8 @@ def _best_person(i: int, person: NDArray[np.int8], evidence: "_Evidence") -> tup
             likeness[number] = evidence.likeness(i, members)
     if np.isnan(likeness).all():
         return OTHER, np.inf
+    if likeness[0] == likeness[1] == DIFFERENT:  # the first and only one so far
+        return 0, np.inf
     best = int(np.nanargmax(likeness))
     rival = likeness[1 - best]
     return best, np.inf if np.isnan(rival) else float(likeness[best] - rival)

@@ -60,7 +60,7 @@ def settings_page(passes: dict[str, type]) -> str:
         "# Settings",
         "",
         "Made from the declarations in the code by `dft settings`; do not edit by hand. Each is a flag of its command",
-        "(`--min-score 0.5`) and a key of its table in a settings file (`--config dft.toml`, or `DFT_CONFIG`); a flag",
+        "(`--crf 20`) and a key of its table in a settings file (`--config dft.toml`, or `DFT_CONFIG`); a flag",
         "wins over the file, the file over the default.",
     ]
     for section, pass_settings in passes.items():

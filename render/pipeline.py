@@ -48,7 +48,7 @@ class RenderReport:
 
 def default_output(video: Path) -> Path:
     """Where the result lies if not said otherwise: beside ``in.mp4``, ``in.dft.mp4``."""
-    return video.with_suffix(".dft.mp4")
+    return video.parent / f"{video.stem}.dft.mp4"
 
 
 def render(  # noqa: PLR0913 - the public call, with the options of the command

@@ -123,6 +123,7 @@ def bad_inputs(tmp_path, talk):
         "missing": (["analyze", tmp_path / "no.mp4"], "there is no video"),
         "text": (["analyze", tmp_path / "text.mp4"], "text.mp4; got a file that is no video"),
         "folder": (["analyze", tmp_path], "a folder"),
+        "this folder": (["analyze", "."], "a folder"),
         "range": (["analyze", talk.video, "--batch-size", "0"], "setting batch_size cannot be 0"),
         "settings file": (["analyze", talk.video, "--config", tmp_path / "dft.toml"], "high_score cannot be 'much'"),
         "no settings file": (["analyze", talk.video, "--config", tmp_path / "no.toml"], "cannot read settings file"),
@@ -136,7 +137,7 @@ def bad_inputs(tmp_path, talk):
 
 
 BAD = (
-    "missing, text, folder, range, settings file, no settings file, model, no folder, same file, no tracks, "
+    "missing, text, folder, this folder, range, settings file, no settings file, model, no folder, same file, no tracks, "
     "text as tracks, plot of nothing"
 )
 

@@ -34,7 +34,7 @@ class TrackFile:
 
 def default_tracks_path(video: Path) -> Path:
     """Where the tracks of ``video`` lie if not said otherwise: beside ``in.mp4``, ``in.tracks.parquet``."""
-    return Path(video).with_suffix(SUFFIX)
+    return Path(video).parent / f"{Path(video).stem}{SUFFIX}"
 
 
 def write_tracks(path: Path, table: pa.Table, metadata: TrackMetadata, *, overwrite: bool = False) -> None:

@@ -109,6 +109,12 @@ def test_one_person_is_a(chain):
     assert identify(chains, position_affinity(WIDTH), 3).person.tolist() == [0, 0]
 
 
+def test_the_only_chain_is_beyond_doubt(chain):
+    identity = identify([chain(range(50), 500.0)], position_affinity(WIDTH), 3)
+    assert identity.person.tolist() == [0]
+    assert np.isinf(identity.margin).all()
+
+
 def test_who_is_seen_too_briefly_is_no_main_person(chain):
     chains = [chain(range(50), 150.0), chain(range(5), 450.0)]
     assert identify(chains, position_affinity(WIDTH), 8).person.tolist() == [0, OTHER]

@@ -242,6 +242,7 @@ def test_broken_rows_are_found_on_reading_unless_told(track_file):
 def test_default_tracks_path():
     assert default_tracks_path(Path("a/in.mp4")) == Path("a/in.tracks.parquet")
     assert default_tracks_path(Path("talk.2024.mkv")) == Path("talk.2024.tracks.parquet")
+    assert default_tracks_path(Path()).name == ".tracks.parquet"  # a folder: told when it is opened
 
 
 @pytest.fixture
