@@ -13,7 +13,7 @@ from typing import Any
 
 from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import num_cores, why_no_cuda
-from .protocols import Compositor, Decoder, Detector, EncodeOptions, Encoder
+from .protocols import Compositor, Decoder, Detector, Embedder, EncodeOptions, Encoder
 from .weights import find_model
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,23 @@ def open_detector(
     threads = threads or max(1, num_cores() // 2)
     detector: Detector = make(find_model(model), size=size, min_score=min_score, threads=threads)
     return detector
+
+
+def open_embedder(model: str, device: DeviceChoice, threads: int | None = None) -> Embedder:
+    """Face embedder.
+
+    Args:
+        model: Known name or path of the weights.
+        device: Where it runs.
+        threads: CPU threads, or None for half of the cores (decoding takes the others).
+
+    Raises:
+        ModelError: The weights are not there or are not what they should be.
+        BackendUnavailableError: The runtime is not installed.
+    """
+    make = _backend(device, "embed", "OnnxEmbedder", "onnxruntime")
+    embedder: Embedder = make(find_model(model), threads=threads or max(1, num_cores() // 2))
+    return embedder
 
 
 def open_compositor(device: DeviceChoice, width: int, height: int) -> Compositor:

@@ -148,20 +148,31 @@ class FakeDetector(Closing):
 
 
 class FakeEmbedder(Closing):
-    """Tells identities apart without fail; implements :class:`dft.engines.protocols.Embedder`."""
+    """Tells identities apart without fail; implements :class:`dft.engines.protocols.Embedder`.
+
+    Attributes:
+        batches: Size of every batch that was asked for.
+    """
 
     dimension = 8
+    same_person_distance = 1.0
+
+    def __init__(self) -> None:
+        self.model = ModelFile("fake", Path("fake.onnx"), "0" * 64)
+        self.batches: list[int] = []
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def embed(self, image: FakeImage, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A unit vector per identity, of the image's face nearest to each row of ``landmarks``."""
-        vectors = np.zeros((len(landmarks), self.dimension), np.float32)
-        for vector, points in zip(vectors, landmarks, strict=True):
-            nearest = min(image.faces, key=lambda face: float(np.abs(face.landmarks - points).sum()))
-            vector[nearest.identity % self.dimension] = 1
-        return vectors
+    def prepare(self, image: FakeImage, landmarks: NDArray[np.float32]) -> list[FakeFace]:
+        """The image's face nearest to each row of ``landmarks``."""
+        return [min(image.faces, key=lambda face: float(np.abs(face.landmarks - points).sum())) for points in landmarks]
+
+    def embed(self, chips: Sequence[FakeFace]) -> NDArray[np.float32]:
+        """A unit vector per identity."""
+        self.batches.append(len(chips))
+        axes = np.array([face.identity % self.dimension for face in chips], np.intp)
+        return np.eye(self.dimension, dtype=np.float32)[axes]
 
 
 class FakeCompositor(Closing):

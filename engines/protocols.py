@@ -21,6 +21,7 @@ from .weights import ModelFile
 
 Image = Any
 Prepared = Any
+Chip = Any
 
 
 @dataclass(frozen=True)
@@ -216,12 +217,27 @@ class Detector(Closing, Protocol):
 
 @runtime_checkable
 class Embedder(Closing, Protocol):
-    """Describes faces by vectors that lie near each other for one person."""
+    """Describes faces by vectors that lie near each other for one person.
 
+    Attributes:
+        model: The weights.
+        dimension: Length of a vector.
+        same_person_distance: Euclidean distance below which the model's authors call two faces one person: a scale
+            for comparisons, which depends on the model.
+    """
+
+    model: ModelFile
     dimension: int
+    same_person_distance: float
 
-    def embed(self, image: Image, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(N, dimension)`` float32 for the faces of one frame at ``landmarks (N, 10)``."""
+    def prepare(self, image: Image, landmarks: NDArray[np.float32]) -> list[Chip]:
+        """A chip, the small aligned picture that the network will see, for each face at ``landmarks (N, 10)``.
+
+        Chips keep nothing of ``image`` alive, so they can wait until a batch of them is embedded.
+        """
+
+    def embed(self, chips: Sequence[Chip]) -> NDArray[np.float32]:
+        """``(N, dimension)`` float32 for chips of any frames, in their order."""
 
 
 @runtime_checkable

