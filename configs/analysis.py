@@ -23,7 +23,7 @@ class DetectionSettings:
 
     detector: str = setting("yunet", "Face detector: a known name, or the path of its ONNX file.")
     detect_size: int = setting(
-        512,
+        448,
         "Longer side of the picture that the detector sees; smaller frames are not enlarged.",
         unit="pixels",
         minimum=128,

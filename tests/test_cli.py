@@ -137,8 +137,8 @@ def bad_inputs(tmp_path, talk):
 
 
 BAD = (
-    "missing, text, folder, this folder, range, settings file, no settings file, model, no folder, same file, no tracks, "
-    "text as tracks, plot of nothing"
+    "missing, text, folder, this folder, range, settings file, no settings file, model, no folder, same file, "
+    "no tracks, text as tracks, plot of nothing"
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..alignment import NUM_POINTS, ChipLayout, inverse, similarity
-from .detect import _to_bgr
+from .colour import yuv_to_bgr
 from .image import YuvImage
 
 Chip = NDArray[np.uint8]
@@ -37,7 +37,7 @@ def face_chips(image: YuvImage, landmarks: NDArray[np.float32], layout: ChipLayo
 def _chip(image: YuvImage, to_coded: Matrix, size: int) -> Chip:
     half = to_coded / 2
     planes = [_sample(image.y, to_coded, size), _sample(image.u, half, size), _sample(image.v, half, size)]
-    yuv_to_rgb = _to_bgr(image.colour.matrix, image.colour.full_range)[::-1]
+    yuv_to_rgb = yuv_to_bgr(image.colour.matrix, image.colour.full_range)[::-1]
     return np.asarray(cv2.transform(cv2.merge(planes), yuv_to_rgb), np.uint8)
 
 

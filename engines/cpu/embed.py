@@ -12,6 +12,7 @@ from ..protocols import Closing
 from ..weights import ModelFile
 from .chips import Chip, face_chips
 from .image import YuvImage
+from .session import open_session
 
 MAX_BATCH = 16  # more gain nothing on a CPU, and cost memory
 
@@ -73,11 +74,7 @@ class OnnxEmbedder(Closing):
 
 
 def _open_session(model: ModelFile, graph: bytes, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return open_session(graph, threads)
     except Exception as error:  # the runtime's errors have no common base
         raise ModelError(f"{model.path} is not understood by ONNX Runtime", got=str(error)) from error

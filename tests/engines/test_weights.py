@@ -45,7 +45,7 @@ def test_missing_weights_are_named(monkeypatch):
 
 
 def test_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(ModelError, match=r"no model .*no\.onnx; expected a known name \(yunet\) or the path"):
+    with pytest.raises(ModelError, match=r"no model .*no\.onnx; expected a known name \(dlib, yunet\) or the path"):
         find_model(str(tmp_path / "no.onnx"))
 
 
