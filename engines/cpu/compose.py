@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocols import Closing, Colour, Tile
-from .image import YuvImage, blank
+from .image import NEUTRAL_CHROMA, YuvImage, canvas
 
 Plane = NDArray[np.uint8]
 Rect = tuple[float, float, float, float]
@@ -35,26 +35,27 @@ class OpenCvCompositor(Closing):
 
     def compose(self, image: YuvImage, tiles: Sequence[Tile]) -> YuvImage:
         """A new canvas with each tile's crop; what no tile covers is black."""
-        canvas = self._canvas(image.colour, covered=sum(tile.width * tile.height for tile in tiles))
+        made = self._canvas(image.colour, covered=sum(tile.width * tile.height for tile in tiles))
         for tile in tiles:
             crop = _coded_crop(image, tile.crop_xyxy)
             place = (tile.x, tile.y, tile.width, tile.height)
-            _place(image.y, crop, canvas.y, place, image.rotation)
+            _place(image.y, crop, made.y, place, image.rotation)
             half_crop = (crop[0] / 2, crop[1] / 2, crop[2] / 2, crop[3] / 2)
             half_place = (tile.x // 2, tile.y // 2, tile.width // 2, tile.height // 2)
-            _place(image.u, half_crop, canvas.u, half_place, image.rotation)
-            _place(image.v, half_crop, canvas.v, half_place, image.rotation)
-        return canvas
+            _place(image.u, half_crop, made.u, half_place, image.rotation)
+            _place(image.v, half_crop, made.v, half_place, image.rotation)
+        return made
 
     def close(self) -> None:
         """Nothing is held."""
 
     def _canvas(self, colour: Colour, covered: int) -> YuvImage:
+        made = canvas(self.width, self.height, colour)
         if covered < self.width * self.height:
-            return blank(self.width, self.height, colour)
-        half = (self.height // 2, self.width // 2)
-        luma = np.empty((self.height, self.width), np.uint8)
-        return YuvImage(luma, np.empty(half, np.uint8), np.empty(half, np.uint8), colour)
+            made.y.fill(0 if colour.full_range else 16)
+            made.u.fill(NEUTRAL_CHROMA)
+            made.v.fill(NEUTRAL_CHROMA)
+        return made
 
 
 def _coded_crop(image: YuvImage, crop_xyxy: Rect) -> Rect:

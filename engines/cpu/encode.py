@@ -91,6 +91,7 @@ class LibX264Encoder(Closing):
             raise EngineError("a frame came out of order", got=f"pts {pts}", expected=f"more than {self._held[1]}")
         frame = _frame(image)
         frame.pts, frame.time_base = pts, self._options.time_base
+        frame.pict_type = 0  # x264 decides
         with _writing(self._path):
             self._mux(self._encode_held(until=pts))
             self._held = (frame, pts)
@@ -202,10 +203,23 @@ def _tag(context: Any, colour: Colour) -> None:
 
 
 def _frame(image: YuvImage) -> Any:
+    """The canvas as a frame; a compositor's already lies in one, and is not copied."""
+    if _lies_in(image, image.owner):
+        return image.owner
     frame = av.VideoFrame(image.width, image.height, "yuv420p")
     for plane, values in zip(frame.planes, (image.y, image.u, image.v), strict=True):
         np.copyto(plane_view(plane), values)
     return frame
+
+
+def _lies_in(image: YuvImage, frame: Any) -> bool:
+    """Whether ``frame`` is an encoder's frame that holds just this image."""
+    if not isinstance(frame, av.VideoFrame) or frame.format.name != "yuv420p":
+        return False
+    if (frame.width, frame.height) != (image.width, image.height):
+        return False
+    planes = (image.y, image.u, image.v)
+    return all(p.ctypes.data == own.buffer_ptr for p, own in zip(planes, frame.planes, strict=True))
 
 
 @contextmanager

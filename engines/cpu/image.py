@@ -77,6 +77,15 @@ def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0) -> YuvImage:
     return YuvImage(y, u, v, yuv_colour(pixel_format, colour), rotation, owner=frame)
 
 
+def canvas(width: int, height: int, colour: Colour) -> YuvImage:
+    """A picture to be filled, in memory that FFmpeg's encoders take as it is: ``width`` x ``height`` pixels, even."""
+    import av
+
+    frame = av.VideoFrame(width, height, "yuv420p")
+    y, u, v = (plane_view(plane) for plane in frame.planes)
+    return YuvImage(y, u, v, colour, owner=frame)
+
+
 def blank(width: int, height: int, colour: Colour) -> YuvImage:
     """A black picture of ``width`` x ``height`` pixels."""
     chroma_shape = ((height + 1) // 2, (width + 1) // 2)

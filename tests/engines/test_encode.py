@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from dft.configs.errors import DftError, EngineError, OutputError, SettingError, VideoError
 from dft.engines.cpu.encode import LibX264Encoder
 from dft.engines.cpu.image import YuvImage
+from dft.engines.cpu.image import canvas as fresh_canvas
 from dft.engines.protocols import Colour, EncodeOptions
 
 VARIABLE = [0, 3, 4, 9, 10, 20, 21, 22, 30, 31, 40, 55]
@@ -193,3 +195,21 @@ def test_a_full_disk_is_an_output_error(tmp_path, suffix, limit):
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("OutputError cannot write in") and "file too large" in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_canvas_is_encoded_from_where_it_lies(tmp_path):
+    """A compositor's canvas is not copied; an image that only borrows a frame's memory is not taken for it."""
+    made = fresh_canvas(64, 48, Colour())
+    for plane, value in zip((made.y, made.u, made.v), (90, 100, 110), strict=True):
+        plane.fill(value)
+    changed = replace(made, y=np.full((48, 64), 200, np.uint8))
+    path = tmp_path / "out.mp4"
+    with LibX264Encoder(
+        path, EncodeOptions(64, 48, Fraction(1, 25), Fraction(25), Colour(), "ultrafast", 1)
+    ) as encoder:
+        encoder.write(made, 0)
+        encoder.write(changed, 1)
+        encoder.finish()
+    with av.open(str(path)) as container:
+        levels = [round(float(frame.to_ndarray(format="gray").mean())) for frame in container.decode(video=0)]
+    assert levels == pytest.approx([90, 200], abs=2)
