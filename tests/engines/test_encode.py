@@ -211,5 +211,5 @@ def test_a_canvas_is_encoded_from_where_it_lies(tmp_path):
         encoder.write(changed, 1)
         encoder.finish()
     with av.open(str(path)) as container:
-        levels = [round(float(frame.to_ndarray(format="gray").mean())) for frame in container.decode(video=0)]
+        levels = [float(frame.to_ndarray(format="yuv420p")[:48].mean()) for frame in container.decode(video=0)]
     assert levels == pytest.approx([90, 200], abs=2)
