@@ -318,20 +318,29 @@ def long_talk(talk, tmp_path_factory) -> Path:
     return path
 
 
+def start(*words):
+    """The command, running."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dft", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": SRC}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(process, folder, pattern):
+    """Until a file of that name is there and the command still runs."""
+    deadline = time.monotonic() + 30
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(long_talk, tmp_path):
     output = tmp_path / "t.parquet"
     words = ["analyze", long_talk, "-o", output, "--json", *FAST]
-    environment = {**os.environ, "PYTHONPATH": SRC}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dft", *map(str, words)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start(*words)
     chunks = tmp_path / ".t.parquet.chunks"
-    deadline = time.monotonic() + 30
-    while not list(chunks.glob("chunk-*.npz")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(process, chunks, "chunk-*.npz")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "dft: stopped\n")
@@ -344,3 +353,29 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(long_talk, tmp_path):
     assert report["resumed_frames"] >= 20 * (len(left) - 1) > 0
     assert report["frames"] == 6 * 110
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+@pytest.mark.slow
+def test_a_killed_analysis_goes_on_and_ends_in_the_same_rows(long_talk, tmp_path):
+    killed, whole = tmp_path / "killed.parquet", tmp_path / "whole.parquet"
+    process = start("analyze", long_talk, "-o", killed, *FAST)
+    wait_for(process, tmp_path / ".killed.parquet.chunks", "chunk-*.npz")
+    process.kill()
+    process.communicate()
+    assert not killed.exists()
+    report = json.loads(run("analyze", long_talk, "-o", killed, "--json", *FAST).stdout)
+    assert report["resumed_frames"] > 0
+    assert json.loads(run("analyze", long_talk, "-o", whole, "--json", *FAST).stdout)["resumed_frames"] == 0
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_of_a_rendering(long_talk, tmp_path):
+    tracks = tmp_path / "t.parquet"
+    assert run("analyze", long_talk, "-o", tracks, *FAST).returncode == 0
+    process = start("render", long_talk, tracks, "-o", tmp_path / "out.mp4", "--preset", "slow")
+    wait_for(process, tmp_path, ".out.partial-*")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.splitlines()[-1]) == (130, "", "dft: stopped")
+    assert [path.name for path in tmp_path.iterdir()] == [tracks.name]
