@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..trackio.columns import number_array, text_array, validity
 from ..trackio.schema import DETECTED, INTERPOLATED, SCHEMA
 from .chains import Chain
 from .identity import OTHER, PERSONS
@@ -81,20 +82,20 @@ def to_table(rows: Rows, sides: NDArray[np.int8], pts: NDArray[np.int64], shot_o
         pts: Of every frame of the video by frame index.
         shot_of_frame: Shot of every frame of the video by frame index.
     """
-    landmarks = pa.FixedSizeListArray.from_arrays(
-        pa.array(rows.landmarks.ravel(), pa.float32()), 10, mask=pa.array(rows.interpolated)
-    )
-    boxes = rows.boxes_xyxy
+    boxes, points = rows.boxes_xyxy, number_array(rows.landmarks.ravel(), pa.float32())
+    landmarks = SCHEMA.field("landmarks").type
     columns = [
-        rows.frame_index, pts[rows.frame_index], rows.track,
-        _names(rows.person, PERSONS, rows.person == OTHER), _names(sides, SIDES, sides < 0),
-        boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3], rows.scores, landmarks,
-        _names(rows.interpolated.astype(np.int8), (DETECTED, INTERPOLATED)), shot_of_frame[rows.frame_index],
+        number_array(rows.frame_index, pa.int32()), number_array(pts[rows.frame_index], pa.int64()),
+        number_array(rows.track, pa.int32()),
+        _names(rows.person, PERSONS, rows.person != OTHER), _names(sides, SIDES, sides >= 0),
+        *(number_array(boxes[:, i], pa.float32()) for i in range(4)), number_array(rows.scores, pa.float32()),
+        pa.Array.from_buffers(landmarks, len(rows), [validity(~rows.interpolated)], children=[points]),
+        _names(rows.interpolated.astype(np.int8), (DETECTED, INTERPOLATED)),
+        number_array(shot_of_frame[rows.frame_index], pa.int32()),
     ]  # fmt: skip
-    arrays = [pa.array(c) if isinstance(c, np.ndarray) else c for c in columns]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def _names(codes: NDArray[np.int8], names: Sequence[str], missing: NDArray[np.bool_] | None = None) -> pa.Array:
-    indices = pa.array(codes.astype(np.int32), mask=missing)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(names)))
+def _names(codes: NDArray[np.int8], names: Sequence[str], valid: NDArray[np.bool_] | None = None) -> pa.Array:
+    places = np.maximum(codes, 0).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(number_array(places, pa.int32(), valid), text_array(names))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .columns import NULL, UNKNOWN, boxes_xyxy, codes, landmarks, numbers
+from .columns import NULL, UNKNOWN, as_numpy, boxes_xyxy, codes, filled, landmarks, numbers
 from .metadata import SUSPECT_KINDS, TrackMetadata
 from .schema import INTERPOLATED, NUM_LANDMARK_VALUES, ORIGINS, PERSONS, SCHEMA, SIDES
 
@@ -81,10 +81,10 @@ def null_findings(table: pa.Table) -> list[Finding]:
     for field in SCHEMA:
         column = table[field.name]
         if not field.nullable and column.null_count:
-            bad = np.flatnonzero(column.is_null().to_numpy())
+            bad = np.flatnonzero(as_numpy(column.is_null()))
             found.append(Finding(field.name, bad, _always("null"), _always("a value in every row")))
     if not pa.types.is_fixed_size_list(table.schema.field("landmarks").type):
-        lengths = pc.list_value_length(table["landmarks"]).fill_null(NUM_LANDMARK_VALUES).to_numpy()
+        lengths = filled(pc.list_value_length(table["landmarks"]), NUM_LANDMARK_VALUES)
         bad = np.flatnonzero(lengths != NUM_LANDMARK_VALUES)
         if len(bad):
             found.append(Finding("landmarks", bad, lambda r: f"{lengths[r]} numbers", _always("null or 10 numbers")))
@@ -213,7 +213,7 @@ def _tracks(rows: _Rows) -> Checks:
 
 
 def _landmarks(rows: _Rows) -> Checks:
-    present = rows.table["landmarks"].is_valid().to_numpy()
+    present = as_numpy(rows.table["landmarks"].is_valid())
     bad = present & ~np.isfinite(landmarks(rows.table)).all(axis=1)
     yield "landmarks", bad, rows.text("landmarks"), _always("null or 10 finite numbers")
 
