@@ -274,8 +274,9 @@ def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
       dft demo demo
     """
     from .analyze.pipeline import analyze as run_analyze
-    from .render.demo import DEMO_SCENE, write_scene
+    from .render.demo import DEMO_SCENE
     from .render.pipeline import render as run_render
+    from .render.scene import write_scene
 
     video = folder / "demo.mp4"
     with _progress("make") as progress:

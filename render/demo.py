@@ -1,9 +1,7 @@
 """The scene of ``dft demo``: two people talk and lean in, the camera cuts to a close-up of each and back."""
 
 from .portraits import eileen_collins, grace_hopper
-from .scene import Key, Scene, SceneShot, write_scene
-
-__all__ = ["DEMO_SCENE", "write_scene"]
+from .scene import Key, Scene, SceneShot
 
 DEMO_SCENE = Scene(
     cast={"A": grace_hopper, "B": eileen_collins},

@@ -165,8 +165,7 @@ def _truth(frame_index: int, boxes: dict[str, tuple[float, float, float, float]]
     rows, names = [], list(boxes)
     for order, name in enumerate(names):
         x1, y1, x2, y2 = boxes[name]
-        covers = [(0.0, 0.0, float(scene.width), float(scene.height))]
-        inside = _shared(boxes[name], covers[0])
+        inside = _shared(boxes[name], (0.0, 0.0, scene.width, scene.height))
         hidden = max((_shared(boxes[name], boxes[above]) for above in names[order + 1 :]), default=0.0)
         visible = inside - hidden >= HIDDEN * (x2 - x1) * (y2 - y1)
         rows.append(TruthRow(frame_index, name, x1, y1, x2, y2, bool(visible)))
