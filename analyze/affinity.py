@@ -1,21 +1,15 @@
-"""How likely two chains are the same person.
+"""How likely two chains are the same person, by place and by face.
 
-An affinity gives log-odds; those of independent cues add up. Position is the first cue; appearance (embeddings pooled
-per chain) is added by a function of the same shape.
+Log-odds of independent cues add up; 0 knows nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .appearance import Pooled, pool, same_log_odds
 from .chains import Chain
-
-LogOdds = Callable[[int], NDArray[np.float32]]
-"""From the position of one of N chains to ``(N,)`` float32 log-odds that each is the same person; 0 knows nothing."""
-
-Affinity = Callable[[Sequence[Chain]], LogOdds]
-"""Prepared once for all chains, asked chain by chain: memory does not grow with the square of their number."""
 
 SAME_SHOT_SURE = 2.0  # log-odds of the same place in the same shot
 OTHER_SHOT_SURE = 1.0  # log-odds of the same x in another shot: the camera may have moved
@@ -23,25 +17,35 @@ NEUTRAL_HEIGHTS = 2.0  # distance within a shot, in face heights, that says noth
 NEUTRAL_WIDTHS = 0.2  # distance across shots, in frame widths, that says nothing
 
 
-def position_affinity(frame_width: float) -> Affinity:
-    """Affinity by place: near in the same shot, on the same side of the picture in different shots.
+class Affinity:
+    """Prepared once for N chains, asked for rows: memory need not grow with the square of their number.
 
     Args:
+        chains: Of the whole video.
         frame_width: Displayed width in pixels.
     """
 
-    def affinity(chains: Sequence[Chain]) -> LogOdds:
-        place = np.array([c.place for c in chains], np.float32).reshape(-1, 3)
-        shot = np.array([c.shot for c in chains])
+    def __init__(self, chains: Sequence[Chain], frame_width: float):
+        self.faces: Pooled = pool([c.faces for c in chains])
+        self.shot = np.array([c.shot for c in chains], np.int64)
+        self._place = np.array([c.place for c in chains], np.float32).reshape(-1, 3)
+        self._frame_width = frame_width
 
-        def log_odds(i: int) -> NDArray[np.float32]:
-            distance = np.hypot(place[:, 0] - place[i, 0], place[:, 1] - place[i, 1])
-            near = SAME_SHOT_SURE * (1 - distance / ((place[:, 2] + place[i, 2]) / 2) / NEUTRAL_HEIGHTS)
-            across = np.abs(place[:, 0] - place[i, 0]) / frame_width
-            alike = OTHER_SHOT_SURE * (1 - across / NEUTRAL_WIDTHS)
-            near, alike = np.maximum(near, -SAME_SHOT_SURE), np.maximum(alike, -OTHER_SHOT_SURE)
-            return np.asarray(np.where(shot == shot[i], near, alike), np.float32)
+    def rows(self, which: NDArray[np.intp], among: NDArray[np.intp]) -> NDArray[np.float32]:
+        """``(len(which), len(among))`` float32 log-odds that two chains are the same person."""
+        a, b = _take(self.faces, which), _take(self.faces, among)
+        return self.by_place(which, among) + same_log_odds(a, b)
 
-        return log_odds
+    def by_place(self, which: NDArray[np.intp], among: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The same by place alone: near in the same shot, on the same side of the picture in different shots."""
+        a, b = self._place[which][:, None], self._place[among][None]
+        distance = np.hypot(a[..., 0] - b[..., 0], a[..., 1] - b[..., 1])
+        near = SAME_SHOT_SURE * (1 - distance / ((a[..., 2] + b[..., 2]) / 2) / NEUTRAL_HEIGHTS)
+        alike = OTHER_SHOT_SURE * (1 - np.abs(a[..., 0] - b[..., 0]) / self._frame_width / NEUTRAL_WIDTHS)
+        near, alike = np.maximum(near, -SAME_SHOT_SURE), np.maximum(alike, -OTHER_SHOT_SURE)
+        same_shot = self.shot[which][:, None] == self.shot[among][None]
+        return np.asarray(np.where(same_shot, near, alike), np.float32)
 
-    return affinity
+
+def _take(pooled: Pooled, which: NDArray[np.intp]) -> Pooled:
+    return Pooled(pooled.vectors[which], pooled.weight[which])

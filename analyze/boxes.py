@@ -19,13 +19,19 @@ def iou(a_xyxy: Boxes, b_xyxy: Boxes) -> NDArray[np.float64]:
     >>> iou(np.array([[0., 0, 2, 2]]), np.array([[1., 0, 3, 2]])).round(3).tolist()
     [[0.333]]
     """
-    a_xyxy, b_xyxy = np.asarray(a_xyxy, np.float64), np.asarray(b_xyxy, np.float64)  # so that none exceeds 1
-    low = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    high = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=-1, dtype=np.float64)
+    shared = intersections(a_xyxy, b_xyxy)
     total = areas(a_xyxy)[:, None] + areas(b_xyxy)[None] - shared
     result: NDArray[np.float64] = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
     return result
+
+
+def intersections(a_xyxy: Boxes, b_xyxy: Boxes) -> NDArray[np.float64]:
+    """``(N, M)`` shared area of ``a (N, 4)`` with ``b (M, 4)``, square pixels."""
+    a_xyxy, b_xyxy = np.asarray(a_xyxy, np.float64), np.asarray(b_xyxy, np.float64)  # so that no IoU exceeds 1
+    low = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
+    high = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
+    shared: NDArray[np.float64] = np.prod(np.clip(high - low, 0, None), axis=-1, dtype=np.float64)
+    return shared
 
 
 def areas(boxes_xyxy: Boxes) -> NDArray[np.float64]:

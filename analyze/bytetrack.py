@@ -3,7 +3,9 @@
 Zhang et al.: ByteTrack: Multi-Object Tracking by Associating Every Detection Box (ECCV 2022). High scores are matched
 first, with all tracklets; then low scores, with those tracklets that were seen in the frame before. Differences:
 motion uses real time between frames; boxes are enlarged for matching, because small fast faces reach IoU 0; a
-tracklet counts from its first frame, because stage 2 sees the whole video and drops what stays short.
+tracklet counts from its first frame, because stage 2 sees the whole video and drops what stays short; and where a
+face could continue two tracklets nearly as well, or a tracklet go on with two faces, it is split, not guessed:
+stage 2 joins fragments, but cannot undo a mixture that it does not see.
 """
 
 import numpy as np
@@ -51,36 +53,27 @@ class ByteTracker:
         ids = np.full(len(faces), -1, np.int32)
         high = np.flatnonzero(faces.scores >= self._settings.high_score)
         low = np.flatnonzero((faces.scores < self._settings.high_score) & (faces.scores >= self._settings.low_score))
-        free = np.arange(len(self._ids))
-        free = self._match(faces, high, free, self._settings.min_overlap, ids)
+        overlap = self._overlaps(faces)
+        matches = _best_pairs(overlap, np.arange(len(self._ids)), high, self._settings.min_overlap)
+        free = np.setdiff1d(np.arange(len(self._ids)), matches[:, 0])
         free = free[self._seen[free] == before] if before is not None else free
-        self._match(faces, low, free, LOW_OVERLAP, ids)
-        self._seen[np.isin(self._ids, ids)] = time_seconds
+        matches = np.concatenate([matches, _best_pairs(overlap, free, low, LOW_OVERLAP)])
+        mixed = _ambiguous(overlap[:, high], _only(matches, high), self._settings.split_margin)
+        matches = matches[~mixed[matches[:, 0]]]
+        ids[matches[:, 1]] = self._ids[matches[:, 0]]
+        self._filter.update(matches[:, 0], faces.boxes_xyxy[matches[:, 1]])
+        self._seen[matches[:, 0]] = time_seconds
+        self._keep(~mixed)
         self._begin(
             faces, high[(ids[high] < 0) & (faces.scores[high] >= self._settings.birth_score)], ids, time_seconds
         )
         self._time = time_seconds
         return ids
 
-    def _match(
-        self,
-        faces: Detections,
-        which: NDArray[np.intp],
-        tracks: NDArray[np.intp],
-        min_overlap: float,
-        ids: NDArray[np.int32],
-    ) -> NDArray[np.intp]:
-        """Match faces ``which`` with ``tracks``, write ``ids``, and return the tracks that stay free."""
-        if len(which) == 0 or len(tracks) == 0:
-            return tracks
+    def _overlaps(self, faces: Detections) -> NDArray[np.float64]:
+        """``(T, N)`` IoU of the enlarged boxes of tracks and faces."""
         share = self._settings.match_expand
-        overlap = iou(expand(self._filter.boxes_xyxy()[tracks], share), expand(faces.boxes_xyxy[which], share))
-        row, column = linear_sum_assignment(-overlap)
-        good = overlap[row, column] >= min_overlap
-        row, column = row[good], column[good]
-        ids[which[column]] = self._ids[tracks[row]]
-        self._filter.update(tracks[row], faces.boxes_xyxy[which[column]])
-        return np.delete(tracks, row)
+        return iou(expand(self._filter.boxes_xyxy(), share), expand(faces.boxes_xyxy, share))
 
     def _begin(self, faces: Detections, which: NDArray[np.intp], ids: NDArray[np.int32], time_seconds: float) -> None:
         if len(which) == 0:
@@ -96,3 +89,47 @@ class ByteTracker:
         if not which.all():
             self._filter.keep(which)
             self._ids, self._seen = self._ids[which], self._seen[which]
+
+
+def _best_pairs(
+    overlap: NDArray[np.float64], tracks: NDArray[np.intp], faces: NDArray[np.intp], least: float
+) -> NDArray[np.intp]:
+    """``(M, 2)`` tracks and faces of the assignment that overlaps most in all, without pairs under ``least``."""
+    if len(tracks) == 0 or len(faces) == 0:
+        return np.zeros((0, 2), np.intp)
+    chosen = overlap[np.ix_(tracks, faces)]
+    row, column = linear_sum_assignment(-chosen)
+    good = chosen[row, column] >= least
+    return np.stack([tracks[row[good]], faces[column[good]]], axis=1)
+
+
+def _only(matches: NDArray[np.intp], faces: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The matches of ``faces``, which are then counted by their place in ``faces``."""
+    own = matches[np.isin(matches[:, 1], faces)]
+    return np.stack([own[:, 0], np.searchsorted(faces, own[:, 1])], axis=1)
+
+
+def _ambiguous(overlap: NDArray[np.float64], matches: NDArray[np.intp], margin: float) -> NDArray[np.bool_]:
+    """``(T,)`` tracks that would overlap nearly as much in all if they exchanged a face with another track.
+
+    A track or a face without a partner takes part with an overlap of 0.
+    """
+    num_tracks, num_faces = overlap.shape
+    mixed = np.zeros(num_tracks, bool)
+    if len(matches) == 0 or (num_tracks < 2 and num_faces < 2):
+        return mixed
+    partner = np.full(num_tracks, -1)
+    partner[matches[:, 0]] = matches[:, 1]
+    for track, face in matches:
+        for other in range(num_tracks):
+            if other == track or overlap[other, face] <= 0:
+                continue
+            theirs = partner[other]
+            kept = overlap[track, face] + (overlap[other, theirs] if theirs >= 0 else 0.0)
+            changed = overlap[other, face] + (overlap[track, theirs] if theirs >= 0 else 0.0)
+            if kept - changed < margin:
+                mixed[[track, other]] = True
+        for free in np.setdiff1d(np.arange(num_faces), matches[:, 1]):
+            if overlap[track, face] - overlap[track, free] < margin:
+                mixed[track] = True
+    return mixed

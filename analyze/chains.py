@@ -1,6 +1,7 @@
-"""Joining the tracklets of a shot across short gaps by motion alone, where that is unambiguous.
+"""Joining the tracklets of a shot across short gaps by motion, where that is unambiguous.
 
-The result, a chain, is what identity is decided for: a must-link of tracklets.
+The result, a chain, is what identity is decided for: a must-link of tracklets. A continuation counts as unambiguous
+if no other one comes close, nobody else's face is near, and the faces themselves do not speak against it.
 """
 
 from bisect import bisect_right
@@ -11,7 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import centres, heights
+from .appearance import pool, same_log_odds
+from .boxes import centres, expand, heights, intersections
 from .tracklets import Tracklet
 
 NEAR = 0.5  # face heights that a person may be off the prediction at once
@@ -19,6 +21,8 @@ DRIFT = 1.5  # face heights per second that a prediction may be off more, the lo
 MAX_SIZE_RATIO = 1.6
 CLEAR_MARGIN = 0.3  # a join is unambiguous if every other is worse by this share of what is allowed
 VELOCITY_SECONDS = 0.4  # a velocity is believed for about this long
+NEAR_EXPAND = 0.3  # boxes this much larger meet where one person may take the place of another
+UNLIKE = 0.0  # log-odds of the faces under which motion alone joins nothing
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,30 @@ class Chain:
         """``(3,)`` median centre x, centre y and height, pixels."""
         return np.array([*np.median(centres(self.boxes_xyxy), axis=0), np.median(heights(self.boxes_xyxy))])
 
+    @property
+    def first_frame(self) -> int:
+        """Frame of the first detection."""
+        return int(self.tracklets[0].frame_index[0])
+
+    @property
+    def last_frame(self) -> int:
+        """Frame of the last detection."""
+        return int(self.tracklets[-1].frame_index[-1])
+
+    @cached_property
+    def faces(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``(E, dimension)`` float32 embeddings and ``(E,)`` float32 quality."""
+        embedded = [t for t in self.tracklets if len(t.embedded)]
+        if not embedded:
+            return np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+        return np.concatenate([t.embeddings for t in embedded]), np.concatenate([t.quality for t in embedded])
+
     def __len__(self) -> int:
         return len(self.frame_index)
 
     def overlaps(self, other: "Chain") -> bool:
-        """Whether both are on screen in some frame, or one appears within a gap of the other."""
-        first, last = max(self.frame_index[0], other.frame_index[0]), min(self.frame_index[-1], other.frame_index[-1])
-        return bool(first <= last) and bool(
-            np.intersect1d(self.frame_index, other.frame_index, assume_unique=True).size
-        )
+        """Whether one is on screen while the other is, or between two sightings of it."""
+        return self.first_frame <= other.last_frame and other.first_frame <= self.last_frame
 
 
 def link_chains(tracklets: Sequence[Tracklet], max_join_seconds: float) -> list[Chain]:
@@ -70,7 +89,9 @@ def link_chains(tracklets: Sequence[Tracklet], max_join_seconds: float) -> list[
         max_join_seconds: Longest gap.
     """
     costs = _continuations(tracklets, max_join_seconds)
-    follower = _clear_matches(costs)
+    costs = {pair: cost for pair, cost in costs.items() if not _is_unlike(*(tracklets[i] for i in pair))}
+    alone = _Alone(tracklets)
+    follower = {i: j for i, j in _clear_matches(costs).items() if alone.between(i, j)}
     heads = set(range(len(tracklets))) - set(follower.values())
     return [Chain(tuple(_follow(tracklets, follower, head))) for head in sorted(heads)]
 
@@ -86,7 +107,7 @@ def _continuations(tracklets: Sequence[Tracklet], max_join_seconds: float) -> di
     for i in order:
         end = tracklets[i].end
         for j in order[bisect_right(starts, end) : bisect_right(starts, end + max_join_seconds)]:
-            cost = _gap_cost(tracklets[i], tracklets[j])
+            cost = gap_cost(tracklets[i], tracklets[j])
             if cost <= 1:
                 costs[i, j] = cost
     after: dict[int, list[int]] = {}
@@ -122,17 +143,44 @@ def _follow(tracklets: Sequence[Tracklet], follower: dict[int, int], head: int) 
     return chain
 
 
-def _gap_cost(before: Tracklet, after: Tracklet) -> float:
+def _is_unlike(before: Tracklet, after: Tracklet) -> bool:
+    faces = pool([(before.embeddings, before.quality), (after.embeddings, after.quality)])
+    return bool(same_log_odds(faces, faces)[0, 1] < UNLIKE)
+
+
+class _Alone:
+    """Tells whether nobody else was near where a person was lost and found."""
+
+    def __init__(self, tracklets: Sequence[Tracklet]):
+        self._tracklets = tracklets
+        self._starts = np.array([t.start for t in tracklets])
+        self._ends = np.array([t.end for t in tracklets])
+
+    def between(self, i: int, j: int) -> bool:
+        """No third face comes near the last box of ``i`` or the first of ``j`` from just before to just after the gap."""
+        before, after = self._tracklets[i], self._tracklets[j]
+        low, high = before.end - VELOCITY_SECONDS, after.start + VELOCITY_SECONDS
+        places = expand(np.stack([before.boxes_xyxy[-1], after.boxes_xyxy[0]]), NEAR_EXPAND)
+        for k in np.flatnonzero((self._starts <= high) & (self._ends >= low)):
+            third = self._tracklets[k]
+            if k in (i, j) or third.shot != before.shot:
+                continue
+            during = (third.times_seconds >= low) & (third.times_seconds <= high)
+            if (intersections(expand(third.boxes_xyxy[during], NEAR_EXPAND), places) > 0).any():
+                return False
+        return True
+
+
+def gap_cost(before: Tracklet, after: Tracklet) -> float:
     """How far off ``after`` begins, as a share of what is allowed; infinite where it cannot be the same person."""
     if before.shot != after.shot:
         return np.inf
     gap = after.start - before.end
-    from_height, to_height = heights(before.boxes_xyxy[-5:]).mean(), heights(after.boxes_xyxy[:5]).mean()
-    if max(from_height, to_height) > MAX_SIZE_RATIO * min(from_height, to_height):
+    lost, found = before.tail, after.head
+    if max(lost.height, found.height) > MAX_SIZE_RATIO * min(lost.height, found.height):
         return np.inf
-    (left_at, left_velocity), (back_at, back_velocity) = before.motion_at(after.start), after.motion_at(before.end)
     reach = VELOCITY_SECONDS * (1 - np.exp(-gap / VELOCITY_SECONDS))
-    forward = left_at + left_velocity * reach - back_at
-    backward = back_at - back_velocity * reach - left_at
-    off = min(np.linalg.norm(forward), np.linalg.norm(backward), np.linalg.norm(back_at - left_at))
-    return float(off / ((from_height + to_height) / 2) / (NEAR + DRIFT * gap))
+    forward = lost.centre + lost.velocity * reach - found.centre
+    backward = found.centre - found.velocity * reach - lost.centre
+    off = min(np.linalg.norm(forward), np.linalg.norm(backward), np.linalg.norm(found.centre - lost.centre))
+    return float(off / ((lost.height + found.height) / 2) / (NEAR + DRIFT * gap))

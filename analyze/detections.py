@@ -3,15 +3,14 @@
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.prefetch import prefetch
-from ..engines.protocols import Decoder, Detections, Detector
+from ..engines.protocols import Decoder, Detections, Detector, Frame, Image, Prepared
 
-BATCHES_AHEAD = 4
+BATCHES_AHEAD = 2  # 12 frames wait at most, with the batch under way
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,14 @@ class DetectedFrame:
         pts: Time stamp.
         thumbnail: ``(18, 32)`` uint8 luma.
         faces: What was found.
+        image: The picture; dropped with the frame.
     """
 
     frame_index: int
     pts: int
     thumbnail: NDArray[np.uint8]
     faces: Detections
+    image: Image
 
 
 def detected_frames(
@@ -40,15 +41,15 @@ def detected_frames(
     """
     with prefetch(_prepared_batches(decoder, detector, first, end, batch_size), BATCHES_AHEAD) as batches:
         for batch in batches:
-            found = detector.detect([prepared for _, _, prepared in batch])
-            for (frame_index, pts, prepared), faces in zip(batch, found, strict=True):
-                yield DetectedFrame(frame_index, pts, detector.thumbnail(prepared), faces)
+            found = detector.detect([prepared for _, prepared in batch])
+            for (frame, prepared), faces in zip(batch, found, strict=True):
+                yield DetectedFrame(frame.frame_index, frame.pts, detector.thumbnail(prepared), faces, frame.image)
 
 
 def _prepared_batches(
     decoder: Decoder, detector: Detector, first: int, end: int, batch_size: int
-) -> Iterator[list[tuple[int, int, Any]]]:
-    # only the small prepared picture is kept: the decoder's frames are freed at once
-    prepared = ((f.frame_index, f.pts, detector.prepare(f.image)) for f in decoder.frames(first, end))
+) -> Iterator[list[tuple[Frame, Prepared]]]:
+    # the frames themselves wait too: faces are cut out of them once they are found
+    prepared = ((frame, detector.prepare(frame.image)) for frame in decoder.frames(first, end))
     while batch := list(islice(prepared, batch_size)):
         yield batch

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ChunkEvidence:
-    """Everything that stage 2 needs of one chunk, F decoded frames with D detections.
+    """Everything that stage 2 needs of one chunk, F decoded frames with D detections, E of which were embedded.
 
     Attributes:
         frame_index: ``(F,)`` int32, ascending.
@@ -33,6 +33,12 @@ class ChunkEvidence:
         scores: ``(D,)`` float32.
         landmarks: ``(D, 10)`` float32 displayed pixels.
         tracklet: ``(D,)`` int32 tracklet within the chunk, -1 where none was continued or begun.
+        stability: ``(D,)`` float32 share of the tracklet's last second in which it was seen with confidence.
+        embedded: ``(E,)`` int32 positions among the detections, ascending.
+        embeddings: ``(E, dimension)`` float32.
+        embedding_quality: ``(E,)`` float32, 0..1.
+        embedder: ``(4,)`` text: name, SHA-256, distance below which two faces are one person, and why the embedder
+            failed; empty where it was not needed, or did not fail.
     """
 
     frame_index: NDArray[np.int32]
@@ -44,6 +50,16 @@ class ChunkEvidence:
     scores: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     tracklet: NDArray[np.int32]
+    stability: NDArray[np.float32]
+    embedded: NDArray[np.int32]
+    embeddings: NDArray[np.float32]
+    embedding_quality: NDArray[np.float32]
+    embedder: NDArray[np.str_]
+
+    @property
+    def distance_unit(self) -> float:
+        """The embedder's same-person distance; 1 where nothing was embedded."""
+        return float(self.embedder[2] or 1.0)
 
 
 class EvidenceStore:

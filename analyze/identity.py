@@ -1,154 +1,283 @@
-"""Deciding which chains are the two main persons, over the whole video.
+"""Deciding which chains are the main persons, over the whole video.
 
-Chains that are on screen together cannot be one person (cannot-link). Within that, each chain goes to the person
-whose chains it resembles most; affinities come from outside (``affinity.py``), so cues can be added.
+Who is there is found by clustering (``crowd.py``); then every shot is assigned anew, as a whole, from what is known of
+each person in all the other chains (``assignment.py``), until nothing changes. What two mains could both be by nearly
+the same log-odds stays unknown: never a guess.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .affinity import Affinity, LogOdds
-from .chains import Chain
+from .affinity import Affinity
+from .appearance import log_odds
+from .assignment import Assignment, assign
+from .boxes import centres
+from .chains import Chain, gap_cost
+from .crowd import cannot_links, choose_mains, cluster
 
-PERSONS = ("A", "B")
+PERSONS = ("A", "B", "C", "D")
 OTHER = -1
-FREE = -2  # not decided yet
-MAX_PASSES = 20
-DIFFERENT = -0.5  # log-odds under which a chain founds the second person where nobody is seen together
+MAX_PASSES = 12
+PRIOR = 0.5  # log-odds that a face is a given main person, before anything is known
+SHORT_FRAMES, SHORT = 3, -1.5  # what is seen more briefly is perhaps no face: log-odds on top
+MEMBER = 0.5  # log-odds of being the person in whose cluster a chain is
+STRANGER = 2.0  # log-odds against being a person with whom others of the same cluster were seen together
+ANCHOR = 6.0  # log-odds of a person's most prominent chain: it says who the person is
+MAX_STRANGERS = 20  # others who are told apart from the mains, those seen longest
+NAMED = 100.0  # the same, where a user has said so
+UNKNOWN = 0.5  # log-odds: a smaller margin between two mains leaves a chain without a person
+CONTINUES = 3.0  # log-odds of a continuation that motion explains fully
+BREAKS = -6.0  # log-odds of one that motion rules out
+SAME_PLACE = 2.0  # log-odds of coming back to the same place of the shot after a longer time
+OTHER_PLACE = -0.5  # log-odds of coming back far away
+NEUTRAL_HEIGHTS = 2.0  # distance of the place, in face heights, that says nothing
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who each chain is.
+    """Who each of N chains is, and what speaks for it.
 
     Attributes:
         person: ``(N,)`` int8: index into ``PERSONS``, or ``OTHER``.
-        margin: ``(N,)`` float32 log-odds between the person and the other main; infinite where there was no choice.
+        margin: ``(N,)`` float32 log-odds by which this beats the best assignment of the whole shot in which the chain
+            is another main person; infinite where there is none.
+        rival: ``(N,)`` int8: that other person, or ``OTHER``.
+        distances: ``(N, P)`` float32 distance of the chain's face from each person's, in units of the embedder's
+            same-person distance; NaN where unknown.
     """
 
     person: NDArray[np.int8]
     margin: NDArray[np.float32]
+    rival: NDArray[np.int8]
+    distances: NDArray[np.float32]
+
+    def take(self, which: NDArray[np.intp]) -> "Identity":
+        """Of the chains that ``which`` selects, in its order."""
+        return Identity(self.person[which], self.margin[which], self.rival[which], self.distances[which])
+
+    @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """``(N,)`` chains of one of two mains, not decided which."""
+        return np.asarray((self.person == OTHER) & (self.rival != OTHER), np.bool_)
+
+    @property
+    def num_persons(self) -> int:
+        """Main persons."""
+        return int(self.distances.shape[1])
 
 
-def identify(chains: Sequence[Chain], affinity: Affinity, min_frames: int) -> Identity:
-    """Assign every chain to A, B or other.
+def identify(
+    chains: Sequence[Chain],
+    frame_width: float,
+    min_frames: int,
+    *,
+    people: int = 2,
+    named: Sequence[int] = (),
+    max_join_seconds: float = 2.0,
+) -> Identity:
+    """Assign every chain to one of the main persons or to nobody.
 
-    The result does not depend on the order of ``chains``; A is the person further left where both are seen.
+    The result does not depend on the order of ``chains``. Of two persons A is the one further left where both are
+    seen; of more, A and B are the two most prominent.
 
     Args:
         chains: Of the whole video.
-        affinity: Log-odds that chains are the same person.
+        frame_width: Displayed width in pixels.
         min_frames: A person seen in fewer frames in all is no main person.
+        people: How many main persons there are at most.
+        named: Positions of chains that a user has named as main persons.
+        max_join_seconds: Up to this time unseen, motion tells whether a person goes on.
     """
     if not chains:
-        return Identity(np.zeros(0, np.int8), np.zeros(0, np.float32))
+        return Identity(
+            np.zeros(0, np.int8), np.zeros(0, np.float32), np.zeros(0, np.int8), np.zeros((0, 0), np.float32)
+        )
     order = sorted(range(len(chains)), key=lambda i: _prominence(chains[i]))
-    ordered = [chains[i] for i in order]
-    weight = np.array([len(c) for c in ordered], np.float32)
-    apart, shots = cannot_links(ordered), _by_shot(ordered)
-    person, margin = _settle(_seed(ordered, apart), _Evidence(affinity(ordered), weight, apart, shots))
-    for number in range(len(PERSONS)):
-        if weight[person == number].sum() < min_frames:
-            person[person == number] = OTHER
-    person = _leftmost_first(ordered, person, shots)
-    back = np.argsort(order)
-    return Identity(person[back], margin[back])
+    back = np.argsort(np.array(order, np.intp))
+    solver = _Solver([chains[i] for i in order], frame_width, max_join_seconds)
+    person = solver.begin(people, [int(back[i]) for i in named])
+    while True:
+        person, judged = solver.settle(person)
+        small = [p for p in range(int(person.max()) + 1) if solver.frames[person == p].sum() < min_frames]
+        if not small:
+            break
+        person = solver.without(person, small[-1])
+    return solver.result(person, judged, back)
 
 
 def _prominence(chain: Chain) -> tuple[float, ...]:
-    """Sorts the largest and longest seen first: a bystander must not take a main's place by coming first."""
+    """Sorts the largest and longest seen first."""
     x, y, height = chain.place
-    return (-len(chain) * height, -len(chain), x, y, float(chain.frame_index[0]))
+    return (-len(chain) * height, -len(chain), x, y, float(chain.first_frame), float(chain.shot))
 
 
-def cannot_links(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
-    """For each chain the positions of the others that are on screen in one of its frames."""
-    links: list[list[int]] = [[] for _ in chains]
-    for members in _by_shot(chains):
-        for i, j in combinations(members.tolist(), 2):
-            if chains[i].overlaps(chains[j]):
-                links[i].append(j)
-                links[j].append(i)
-    return [np.array(own, np.intp) for own in links]
+class _Solver:
+    """Assigns N chains, in order of their prominence."""
+
+    def __init__(self, chains: Sequence[Chain], frame_width: float, max_join_seconds: float):
+        self._chains, self._max_join = chains, max_join_seconds
+        self.frames = np.array([len(c) for c in chains], np.float64)
+        self._affinity = Affinity(chains, frame_width)
+        self._apart = cannot_links(chains)
+        self._labels = cluster(chains, self._affinity, self._apart)
+        self._shots = _by_shot(self._affinity.shot)
+        self._bonus: NDArray[np.float64] = np.zeros((len(chains), 0))
+        self._transition = cache(self._work_out_transition)
+
+    def begin(self, people: int, named: Sequence[int]) -> NDArray[np.int8]:
+        """``(N,)`` persons by clusters alone."""
+        named_clusters = [int(self._labels[i]) for i in named]
+        mains = choose_mains(self._chains, self._labels, self._affinity, self._apart, people, named_clusters)
+        person = np.full(len(self._chains), OTHER, np.int8)
+        self._bonus = np.zeros((len(self._chains), len(mains)))
+        for p, main in enumerate(mains):
+            own = self._labels == main
+            person[own] = p
+            self._bonus[own, p] += MEMBER
+            self._bonus[np.flatnonzero(own)[0], p] += ANCHOR  # the most prominent comes first
+        for i, main in zip(named, named_clusters, strict=True):
+            if main in mains:
+                self._bonus[i, mains.index(main)] += NAMED
+        return person
+
+    def without(self, person: NDArray[np.int8], dropped: int) -> NDArray[np.int8]:
+        """The same with one person less."""
+        kept = np.where(person == dropped, OTHER, person)
+        self._bonus = np.delete(self._bonus, dropped, axis=1)
+        return np.asarray(np.where(kept > dropped, kept - 1, kept), np.int8)
+
+    def settle(self, person: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+        """Assign shot by shot until nothing changes.
+
+        Returns:
+            ``(N,)`` persons, and ``(N, P + 1)`` best totals of each choice (see ``Assignment.totals``).
+        """
+        totals = np.zeros((len(person), self._bonus.shape[1] + 1))
+        seen: set[bytes] = set()
+        for _ in range(MAX_PASSES):
+            odds, _ = self._log_odds(person)
+            before, person = person, person.copy()
+            for members in self._shots:
+                found = self._assign_shot(members, odds)
+                person[members], totals[members] = found.person, found.totals
+            if (person == before).all() or person.tobytes() in seen:
+                break
+            seen.add(person.tobytes())
+        return person, totals
+
+    def result(self, person: NDArray[np.int8], totals: NDArray[np.float64], back: NDArray[np.intp]) -> Identity:
+        """Names, margins and distances, in the order of ``back``."""
+        num_persons = self._bonus.shape[1]
+        _, distances = self._log_odds(person)
+        main = person != OTHER
+        own = np.where(main, person, num_persons)
+        rivals = totals[:, :num_persons].copy()
+        rivals[np.flatnonzero(main), person[main]] = -np.inf
+        rival = np.argmax(rivals, axis=1) if num_persons else np.zeros(len(person), np.intp)
+        best_rival = rivals[np.arange(len(person)), rival] if num_persons else np.full(len(person), -np.inf)
+        with np.errstate(invalid="ignore"):
+            margin = totals[np.arange(len(person)), own] - best_rival
+        margin = np.where(np.isfinite(best_rival) & main, margin, np.inf)
+        unsure = margin < UNKNOWN
+        names = _names(self._chains, person, num_persons, self._shots)
+        lookup = np.append(names, OTHER)  # so that OTHER stays itself
+        named = np.where(unsure, OTHER, lookup[person])
+        rival_names = np.where(np.isfinite(margin), lookup[rival], OTHER)
+        by_name = np.full_like(distances, np.nan)
+        by_name[:, names] = distances
+        return Identity(
+            named.astype(np.int8), margin.astype(np.float32), rival_names.astype(np.int8), by_name.astype(np.float32)
+        ).take(back)
+
+    def _assign_shot(self, members: NDArray[np.intp], odds: NDArray[np.float64]) -> Assignment:
+        first = [self._chains[i].first_frame for i in members]
+        last = [self._chains[i].last_frame for i in members]
+        return assign(first, last, odds[members], lambda i, j: self._transition(int(members[i]), int(members[j])))
+
+    def _work_out_transition(self, i: int, j: int) -> float:
+        """Log-odds that chain ``j`` is the next of the same person after ``i``."""
+        before, after = self._chains[i].tracklets[-1], self._chains[j].tracklets[0]
+        if after.start - before.end <= self._max_join:
+            return float(np.clip(CONTINUES * (1 - gap_cost(before, after)), BREAKS, CONTINUES))
+        lost, found = before.tail, after.head
+        distance = np.linalg.norm(lost.centre - found.centre) / ((lost.height + found.height) / 2)
+        return float(np.clip(SAME_PLACE * (1 - distance / NEUTRAL_HEIGHTS), OTHER_PLACE, SAME_PLACE))
+
+    def _log_odds(self, person: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """``(N, P)`` log-odds of each chain being each person by all the other chains, and distances of the faces."""
+        num_persons = self._bonus.shape[1]
+        odds, distances = PRIOR + self._bonus, np.full(self._bonus.shape, np.nan)
+        odds[self.frames < SHORT_FRAMES] += SHORT
+        strangers = self._strangers(person)
+        for p in range(num_persons):
+            by_face, distances[:, p] = self._by_face(person == p)
+            odds[:, p] += by_face + self._by_place(person == p)
+            for other in strangers[p]:
+                like_other, _ = self._by_face(other)
+                odds[:, p] -= np.maximum(like_other, 0.0)
+                odds[other, p] -= STRANGER
+        return odds, distances
+
+    def _by_face(self, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """``(N,)`` log-odds of being the person of ``members`` by those other than the chain itself, and distances."""
+        faces = self._affinity.faces
+        weighted = faces.vectors * faces.weight[:, None]
+        own = members.astype(np.float64)
+        weight = own @ faces.weight - own * faces.weight
+        weight = np.where(weight > 1e-9, weight, 0.0)
+        mean = (own @ weighted - own[:, None] * weighted) / np.maximum(weight, 1e-9)[:, None]
+        squared = ((faces.vectors - mean) ** 2).sum(axis=1)
+        known = (weight > 0) & (faces.weight > 0)
+        return (
+            np.asarray(log_odds(squared, faces.weight, weight), np.float64), np.where(known, np.sqrt(squared), np.nan),
+        )  # fmt: skip
+
+    def _by_place(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """``(N,)`` mean log-odds of being where ``members`` of the other shots are."""
+        own, total = np.flatnonzero(members), np.zeros(len(members))
+        if len(own) == 0:
+            return total
+        shot = self._affinity.shot
+        for shot_members in self._shots:
+            elsewhere = own[shot[own] != shot[shot_members[0]]]
+            if len(elsewhere):
+                odds = self._affinity.by_place(shot_members, elsewhere)
+                total[shot_members] = np.average(odds, axis=1, weights=self.frames[elsewhere])
+        return total
+
+    def _strangers(self, person: NDArray[np.int8]) -> list[list[NDArray[np.bool_]]]:
+        """For each person the clusters of others who were seen together with that person."""
+        found: list[list[NDArray[np.bool_]]] = [[] for _ in range(self._bonus.shape[1])]
+        free = (person == OTHER) & (self._labels >= 0)
+        seen = np.bincount(self._labels[free], self.frames[free])
+        for label in np.argsort(-seen, kind="stable")[:MAX_STRANGERS]:
+            members = free & (self._labels == label)
+            met = {int(person[j]) for i in np.flatnonzero(members) for j in self._apart[i]} - {OTHER}
+            for p in met:
+                found[p].append(members)
+        return found
 
 
-def _by_shot(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
+def _by_shot(shot: NDArray[np.int64]) -> list[NDArray[np.intp]]:
     """Positions of the chains of each shot."""
-    shots = np.array([c.shot for c in chains])
-    order = np.argsort(shots, kind="stable")
-    return [members for members in np.split(order, np.flatnonzero(np.diff(shots[order])) + 1) if len(members)]
+    order = np.argsort(shot, kind="stable")
+    return [members for members in np.split(order, np.flatnonzero(np.diff(shot[order])) + 1) if len(members)]
 
 
-def _seed(chains: Sequence[Chain], apart: Sequence[NDArray[np.intp]]) -> NDArray[np.int8]:
-    """Begin with the pair that is seen together longest and largest, or with the longest chain."""
-    person = np.full(len(chains), FREE, np.int8)
-    best, pair = 0.0, (0, 0)
-    for i, j in ((i, int(j)) for i, links in enumerate(apart) for j in links if i < j):
-        together = len(np.intersect1d(chains[i].frame_index, chains[j].frame_index, assume_unique=True))
-        size = min(chains[i].place[2], chains[j].place[2])
-        if together * size > best:
-            best, pair = together * size, (i, j)
-    person[pair[0]] = 0
-    if pair[0] != pair[1]:
-        person[pair[1]] = 1
-    return person
+def _names(
+    chains: Sequence[Chain], person: NDArray[np.int8], num_persons: int, shots: Sequence[NDArray[np.intp]]
+) -> NDArray[np.int64]:
+    """``(num_persons,)`` index into ``PERSONS`` of each: the left one of the first two is A.
 
-
-def _settle(person: NDArray[np.int8], evidence: "_Evidence") -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Assign the most prominent chains first, then go over all, and over whole shots, until nothing changes."""
-    margin = np.zeros(len(person), np.float32)
-    for _ in range(MAX_PASSES):
-        before = person.copy()
-        for i in range(len(person)):
-            person[i], margin[i] = _best_person(i, person, evidence)
-        for members in evidence.shots:
-            _swap_if_better(members, person, evidence)
-        if (person == before).all():
-            break
-    return person, margin
-
-
-def _swap_if_better(members: NDArray[np.intp], person: NDArray[np.int8], evidence: "_Evidence") -> None:
-    """Exchange A and B in one shot where that fits the others better: single moves cannot, as they are together."""
-    mains = members[person[members] != OTHER]
-    if len(set(person[mains].tolist())) < len(PERSONS):
-        return
-    outside = person.copy()
-    outside[members] = OTHER
-    kept = swapped = 0.0
-    for i in mains:
-        likeness = [evidence.likeness(int(i), outside == number) for number in range(len(PERSONS))]
-        kept += evidence.weight[i] * likeness[person[i]]
-        swapped += evidence.weight[i] * likeness[1 - person[i]]
-    if swapped > kept:
-        person[mains] = 1 - person[mains]
-
-
-def _best_person(i: int, person: NDArray[np.int8], evidence: "_Evidence") -> tuple[int, float]:
-    """The person whose other chains resemble chain ``i`` most, among those it may be, and the margin."""
-    likeness = np.full(len(PERSONS), np.nan, np.float32)
-    for number in range(len(PERSONS)):
-        members = person == number
-        members[i] = False
-        if not members[evidence.apart[i]].any():
-            likeness[number] = evidence.likeness(i, members)
-    if np.isnan(likeness).all():
-        return OTHER, np.inf
-    if likeness[0] == likeness[1] == DIFFERENT:  # the first and only one so far
-        return 0, np.inf
-    best = int(np.nanargmax(likeness))
-    rival = likeness[1 - best]
-    return best, np.inf if np.isnan(rival) else float(likeness[best] - rival)
-
-
-def _leftmost_first(
-    chains: Sequence[Chain], person: NDArray[np.int8], shots: Sequence[NDArray[np.intp]]
-) -> NDArray[np.int8]:
-    """Name the two so that A is left of B in more of the frames that show both, or else on the whole."""
+    Left in more of the frames that show both, or else on the whole.
+    """
+    names = np.arange(num_persons)
+    if num_persons < 2:
+        return names
     votes = 0
     for members in shots:
         (frames_a, x_a), (frames_b, x_b) = (_places([chains[i] for i in members if person[i] == n]) for n in (0, 1))
@@ -157,38 +286,13 @@ def _leftmost_first(
     if votes == 0:
         x_a, x_b = (_places([c for c, p in zip(chains, person, strict=True) if p == n])[1] for n in (0, 1))
         votes = 1 if not len(x_b) or (len(x_a) and x_a.mean() <= x_b.mean()) else -1
-    if votes > 0:
-        return person
-    swapped = person.copy()
-    swapped[person == 0], swapped[person == 1] = 1, 0
-    return swapped
+    if votes < 0:
+        names[[0, 1]] = 1, 0
+    return names
 
 
 def _places(chains: Sequence[Chain]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Frames and centre x of all ``chains`` together."""
     frames = [np.zeros(0, np.int32), *(c.frame_index for c in chains)]
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(c.boxes_xyxy for c in chains)])
-    return np.concatenate(frames), (boxes[:, 0] + boxes[:, 2]) / 2.0
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What the assignment weighs, for N chains.
-
-    Attributes:
-        log_odds: From a chain to ``(N,)`` float32 log-odds that each is the same person.
-        weight: ``(N,)`` float32 frames of each chain.
-        apart: For each chain those that it cannot be.
-        shots: Positions of the chains of each shot.
-    """
-
-    log_odds: LogOdds
-    weight: NDArray[np.float32]
-    apart: Sequence[NDArray[np.intp]]
-    shots: Sequence[NDArray[np.intp]]
-
-    def likeness(self, i: int, members: NDArray[np.bool_]) -> float:
-        """Mean log-odds that chain ``i`` is the person of ``members``; a new person is as likely as one unlike."""
-        if not members.any():
-            return DIFFERENT
-        return float(np.average(self.log_odds(i)[members], weights=self.weight[members]))
+    return np.concatenate(frames), centres(boxes)[:, 0]

@@ -1,26 +1,30 @@
 """Stage 1 of one chunk: detected frames -> tracklets and luma changes -> evidence."""
 
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..configs.analysis import AnalyzeSettings
-from ..engines.protocols import Detections
+from ..engines.protocols import Detections, VideoInfo
 from .bytetrack import ByteTracker
 from .detections import DetectedFrame
 from .evidence import ChunkEvidence
-from .shots import luma_change
+from .reid import FaceEmbedder, FaceSampler
+from .shots import luma_change, stands_out
 
 
 class ChunkObserver:
     """Collects the evidence of one chunk, frame by frame."""
 
-    def __init__(self, time_base: Fraction, settings: AnalyzeSettings):
-        self._seconds = float(time_base)
-        self._cut_level = settings.shots.cut_level
+    def __init__(self, video: VideoInfo, settings: AnalyzeSettings, embedder: FaceEmbedder):
+        self._seconds = float(video.time_base)
+        self._shots = settings.shots
         self._tracker = ByteTracker(settings.tracking)
+        self._embedder = embedder
+        self._sampler = FaceSampler(
+            embedder, settings.identity.reid, (video.width, video.height), settings.tracking.high_score
+        )
         self._frame_index: list[int] = []
+        self._pts: list[int] = []
         self._changes: list[tuple[float, float]] = []
         self._head: list[NDArray[np.uint8]] = []
         self._tail: list[NDArray[np.uint8]] = []
@@ -31,19 +35,36 @@ class ChunkObserver:
         """Take the next frame of the chunk."""
         change = [luma_change(frame.thumbnail, seen) for seen in reversed(self._tail)]
         change += [np.nan] * (2 - len(change))
-        if change[0] >= self._cut_level:
-            # perhaps a cut; stage 2 decides. Here it costs a fragment at most, and motion across a cut is worth nothing
+        if change[0] >= self._shots.cut_level:
+            # stage 2 decides. Here it costs a fragment at most, and motion across a cut is worth nothing
             self._tracker.reset()
+            self._sampler.end_tracks()
+        elif self._may_be_cut(change[0], frame.pts):
+            self._sampler.doubt_all(frame.pts * self._seconds)
         self._frame_index.append(frame.frame_index)
+        self._pts.append(frame.pts)
         self._changes.append((change[0], change[1]))
-        self._ids.append(self._tracker.update(frame.pts * self._seconds, frame.faces))
+        ids = self._tracker.update(frame.pts * self._seconds, frame.faces)
+        self._sampler.add(frame.image, frame.pts * self._seconds, frame.faces, ids)
+        self._ids.append(ids)
         self._faces.append(frame.faces)
         self._tail = [*self._tail, frame.thumbnail][-2:]
         if len(self._head) < 2:
             self._head.append(frame.thumbnail)
 
+    def _may_be_cut(self, change: float, pts: int) -> bool:
+        """Whether there may be a cut to a similar picture, so that faces on both sides are wanted."""
+        if not change >= self._shots.doubtful_level:
+            return False
+        since = pts - self._shots.cut_window_seconds / self._seconds
+        around = [was for (was, _), at in zip(self._changes[-64:], self._pts[-64:], strict=True) if at >= since]
+        return stands_out(
+            change, np.array([was for was in around if not np.isnan(was)], np.float32), self._shots.cut_ratio
+        )
+
     def evidence(self) -> ChunkEvidence:
-        """What was seen."""
+        """What was seen; the chunk ends here."""
+        samples = self._sampler.finish()
         per_frame = [len(faces) for faces in self._faces]
         faces = [Detections.none(), *self._faces]
         return ChunkEvidence(
@@ -56,6 +77,11 @@ class ChunkObserver:
             scores=np.concatenate([f.scores for f in faces]),
             landmarks=np.concatenate([f.landmarks for f in faces]),
             tracklet=np.concatenate([np.zeros(0, np.int32), *self._ids]),
+            stability=samples.stability,
+            embedded=samples.rows,
+            embeddings=samples.vectors,
+            embedding_quality=samples.quality,
+            embedder=np.array(self._embedder.record),
         )
 
 

@@ -17,21 +17,22 @@ from ..configs.analysis import AnalyzeSettings
 from ..configs.errors import CorruptVideoError, NoFaceError
 from ..configs.settings import as_values
 from ..configs.version import VERSION
-from ..engines.devices import DeviceChoice, choose_device, open_decoder, open_detector
+from ..engines.devices import DeviceChoice, choose_device, open_decoder, open_detector, open_embedder
 from ..engines.protocols import Decoder, Detector, FrameIndex, VideoInfo
 from ..engines.weights import ModelFile
 from ..trackio.atomic import check_output
 from ..trackio.files import default_tracks_path, write_tracks
 from ..trackio.fingerprint import fingerprint
 from ..trackio.metadata import DeviceRecord, Shot, Suspect, TrackMetadata, VideoRecord
-from .affinity import position_affinity
-from .chains import link_chains
+from .chains import Chain, link_chains
 from .chunks import Chunk, plan_chunks
 from .detections import detected_frames
 from .evidence import ChunkEvidence, EvidenceStore
 from .gaps import fill_gaps
-from .identity import OTHER, PERSONS, identify
+from .identity import OTHER, PERSONS, Identity, identify
 from .observe import ChunkObserver
+from .purity import pure
+from .reid import FaceEmbedder
 from .rows import Rows, to_table
 from .shots import find_cuts, join_changes, shot_numbers
 from .sides import a_is_left, sides_by_identity
@@ -56,6 +57,8 @@ class AnalysisReport:
         shots: Number of shots.
         suspects: Number of moments to review.
         faces: Faces detected in all frames.
+        embedded: Faces that were embedded, to tell who they are.
+        reid_seconds: Time that embedding took, with loading the embedder; not of resumed frames.
         resumed_frames: Frames that were taken from an earlier, unfinished analysis.
         seconds: Time that the analysis took.
         fps: Frames analysed per second, without those resumed.
@@ -70,6 +73,8 @@ class AnalysisReport:
     shots: int
     suspects: int
     faces: int
+    embedded: int
+    reid_seconds: float
     resumed_frames: int
     seconds: float
     fps: float
@@ -109,26 +114,30 @@ def analyze(
             settings.detection.detector, device, size=settings.detection.detect_size,
             min_score=settings.tracking.low_score, threads=settings.runtime.threads,
         ) as detector,
+        closing(
+            FaceEmbedder(lambda: open_embedder(settings.identity.embedder, device, settings.runtime.threads))
+        ) as embedder,
     ):  # fmt: skip
         check_output(output, overwrite=overwrite, inputs=[video])
         source = Source(decoder.info, decoder.index, fingerprint(video), detector.model)
         chunks = plan_chunks(source.index, source.info.time_base, settings.chunks.chunk_seconds)
         store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
-        resumed = observe(decoder, detector, chunks, store, settings, progress or _silent)
+        resumed = observe(Eyes(decoder, detector, embedder), chunks, store, settings, progress or _silent)
     evidence = store.finished(chunks)
-    faces = sum(len(e.scores) for e in evidence)
+    faces, embedded = (sum(len(getattr(e, name)) for e in evidence) for name in ("scores", "embedded"))
     try:
         decision = decide(source, evidence, settings)
     except NoFaceError:
         store.remove()  # there is nothing to go on with
         raise
-    metadata = describe(source, decision, settings, device, damage(source, evidence))
+    notes = [*damage(source, evidence), *fallbacks(evidence)]
+    metadata = describe(source, decision, settings, device, notes)
     write_tracks(output, decision.table, metadata, overwrite=overwrite)
     store.remove()
     seconds = time.perf_counter() - started
     return AnalysisReport(
         output, len(source.index), metadata.video.duration_seconds, metadata.persons, len(metadata.shots),
-        len(metadata.suspects), faces, resumed, seconds,
+        len(metadata.suspects), faces, embedded, embedder.seconds, resumed, seconds,
         (len(source.index) - resumed) / seconds, device.kind, metadata.notes,
     )  # fmt: skip
 
@@ -150,18 +159,27 @@ class Source:
         """What the evidence of stage 1 depends on."""
         groups = (settings.detection, settings.tracking, settings.shots, settings.chunks)
         values = {f.name: getattr(group, f.name) for group in groups for f in fields(group)}
+        values.update(reid=settings.identity.reid, embedder=settings.identity.embedder)
         return {"version": VERSION, "video": self.sha256, "model": self.model.sha256, **values}
 
 
+@dataclass(frozen=True)
+class Eyes:
+    """What stage 1 looks with."""
+
+    decoder: Decoder
+    detector: Detector
+    embedder: FaceEmbedder
+
+
 def observe(
-    decoder: Decoder,
-    detector: Detector,
+    eyes: Eyes,
     chunks: Sequence[Chunk],
     store: EvidenceStore,
     settings: AnalyzeSettings,
     progress: Progress,
 ) -> int:
-    """Stage 1: decode -> scale -> detect -> tracklets; each finished chunk goes to disk.
+    """Stage 1: decode -> scale -> detect -> tracklets -> embeddings; each finished chunk goes to disk.
 
     Returns:
         Frames of chunks that were finished before.
@@ -169,7 +187,7 @@ def observe(
     Raises:
         CorruptVideoError: More frames are damaged than the settings allow.
     """
-    total = len(decoder.index)
+    decoder, total = eyes.decoder, len(eyes.decoder.index)
     finished = [(c.end - c.first, _num_missing(c, e)) for c in chunks if (e := store.load(c)) is not None]
     resumed = done = sum(size for size, _ in finished)
     missing = sum(lost for _, lost in finished)
@@ -179,9 +197,9 @@ def observe(
         ends = np.array([chunk.end for chunk in run])
         pending = {chunk.number: chunk for chunk in run}
         batch_size = settings.detection.batch_size
-        with closing(detected_frames(decoder, detector, run[0].first, run[-1].end, batch_size)) as frames:
+        with closing(detected_frames(decoder, eyes.detector, run[0].first, run[-1].end, batch_size)) as frames:
             for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
-                observer = ChunkObserver(decoder.info.time_base, settings)
+                observer = ChunkObserver(decoder.info, settings, eyes.embedder)
                 for frame in own:
                     observer.add(frame)
                     progress(done + frame.frame_index - run[0].first + 1, total)
@@ -192,7 +210,7 @@ def observe(
         for chunk in pending.values():  # not one frame of it could be decoded
             missing += chunk.end - chunk.first
             _check_damage(missing, total, settings, decoder, chunk)
-            store.save(chunk, ChunkObserver(decoder.info.time_base, settings).evidence())
+            store.save(chunk, ChunkObserver(decoder.info, settings, eyes.embedder).evidence())
         done += run[-1].end - run[0].first
     progress(total, total)
     return resumed
@@ -224,18 +242,14 @@ class Decision:
 
 
 def decide(source: Source, evidence: Iterable[ChunkEvidence], settings: AnalyzeSettings) -> Decision:
-    """Stage 2, over the whole video: shots -> chains -> persons -> gaps -> sides -> suspects.
+    """Stage 2, over the whole video: shots -> pure tracklets -> chains -> persons -> gaps -> sides -> suspects.
 
     Raises:
         NoFaceError: Nobody is seen long enough.
     """
     times, pts = source.times_seconds(), source.index.pts
-    shot_of_frame = find_shots(evidence, times, settings)
-    chains = link_chains(join_evidence(evidence, times, shot_of_frame), settings.identity.max_join_seconds)
-    chains = [c for c in chains if len(c) >= min(MIN_CHAIN_FRAMES, len(times))]
-    least = min(len(times), round(settings.identity.min_presence_seconds * float(source.info.fps)))
-    identity = identify(chains, position_affinity(source.info.width), least)
-    num_persons = int(identity.person.max(initial=OTHER)) + 1
+    shot_of_frame, chains, identity = find_persons(source, evidence, times, settings)
+    num_persons = identity.num_persons
     if num_persons == 0:
         raise _no_face(source, evidence, settings)
     rows = Rows.of_chains(chains, identity.person)
@@ -249,13 +263,39 @@ def decide(source: Source, evidence: Iterable[ChunkEvidence], settings: AnalyzeS
     )
 
 
-def find_shots(
-    evidence: Iterable[ChunkEvidence], times_seconds: NDArray[np.float64], settings: AnalyzeSettings
-) -> NDArray[np.int32]:
-    """``(N,)`` int32 shot of every frame of the video; a frame that was not decoded belongs to the shot before."""
+def find_persons(
+    source: Source, evidence: Iterable[ChunkEvidence], times_seconds: NDArray[np.float64], settings: AnalyzeSettings
+) -> tuple[NDArray[np.int32], list[Chain], Identity]:
+    """Shots, who is seen in them, and which of those are the main persons.
+
+    A small change of the picture is a cut only where nobody goes on, so it is decided once persons are known.
+
+    Returns:
+        ``(N,)`` int32 shot of every frame of the video, where a frame that was not decoded belongs to the shot before;
+        the chains; and who they are.
+    """
     decoded = np.concatenate([np.zeros(0, np.int32), *(e.frame_index for e in evidence)])
-    cuts = find_cuts(times_seconds[decoded], join_changes(evidence), settings.shots)
-    return shot_numbers(len(times_seconds), decoded[cuts])
+    changes, decoded_times = join_changes(evidence), times_seconds[decoded]
+    cuts = find_cuts(decoded_times, changes, settings.shots, settings.shots.cut_level)
+    doubtful = find_cuts(decoded_times, changes, settings.shots, settings.shots.doubtful_level)
+    least_chain = min(MIN_CHAIN_FRAMES, len(times_seconds))
+    least = min(len(times_seconds), round(settings.identity.min_presence_seconds * float(source.info.fps)))
+
+    def persons_between(cuts: NDArray[np.intp]) -> tuple[NDArray[np.int32], list[Chain], Identity]:
+        shot_of_frame = shot_numbers(len(times_seconds), decoded[cuts])
+        tracklets = pure(join_evidence(evidence, times_seconds, shot_of_frame), decoded[doubtful])
+        chains = link_chains(tracklets, settings.identity.max_join_seconds)
+        identity = identify(
+            chains, source.info.width, least, people=settings.identity.people,
+            max_join_seconds=settings.identity.max_join_seconds,
+        )  # fmt: skip
+        kept = [i for i, c in enumerate(chains) if len(c) >= least_chain or identity.person[i] != OTHER]
+        return shot_of_frame, [chains[i] for i in kept], identity.take(np.array(kept, np.intp))
+
+    found = persons_between(cuts)
+    rows = Rows.of_chains(found[1], found[2].person)
+    parted = [c for c in np.setdiff1d(doubtful, cuts) if rows.nobody_goes_on(int(decoded[c - 1]), int(decoded[c]))]
+    return persons_between(np.union1d(cuts, parted)) if parted else found
 
 
 def assign_sides(
@@ -301,6 +341,16 @@ def damage(source: Source, evidence: Iterable[ChunkEvidence]) -> list[str]:
     if missing:
         notes.append(f"{missing} of {len(source.index)} frames could not be decoded")
     return notes
+
+
+def fallbacks(evidence: Iterable[ChunkEvidence]) -> list[str]:
+    """Where and why faces could not be embedded, in words."""
+    failures = {str(e.embedder[3]): None for e in evidence}
+    return [
+        f"no face embeddings ({failure}): who is who is decided by place and motion alone"
+        for failure in failures
+        if failure
+    ]
 
 
 def _no_face(source: Source, evidence: Iterable[ChunkEvidence], settings: AnalyzeSettings) -> NoFaceError:

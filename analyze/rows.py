@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from ..trackio.columns import number_array, text_array, validity
 from ..trackio.schema import DETECTED, INTERPOLATED, SCHEMA
+from .boxes import iou
 from .chains import Chain
 from .identity import OTHER, PERSONS
 from .sides import SIDES
+
+SAME_PLACE = 0.3  # IoU of boxes of neighbouring frames that are at the same place
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,27 @@ class Rows:
     def __len__(self) -> int:
         return len(self.frame_index)
 
-    def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> "Rows":
+    def take(self, which: NDArray[np.intp] | NDArray[np.bool_] | slice) -> "Rows":
         """The rows that ``which`` selects, in its order."""
         return Rows(**{item.name: getattr(self, item.name)[which] for item in fields(self)})
 
     def of_person(self, person: int) -> "Rows":
         """The rows of one main person, in order of time."""
         return self.take(self.person == person)
+
+    def nobody_goes_on(self, frame: int, following: int) -> bool:
+        """Whether somebody is seen in each of two neighbouring frames, but surely no one in both.
+
+        Two boxes at the same place are two people only if they are different main persons.
+        """
+        before, after = (self.take(slice(*np.searchsorted(self.frame_index, [f, f + 1]))) for f in (frame, following))
+        if len(before) == 0 or len(after) == 0:
+            return False
+        there = iou(before.boxes_xyxy, after.boxes_xyxy) >= SAME_PLACE
+        both_main = (before.person != OTHER)[:, None] & (after.person != OTHER)[None]
+        other_main = both_main & (before.person[:, None] != after.person[None])
+        same_track = before.track[:, None] == after.track[None]
+        return not (same_track | (there & ~other_main)).any()
 
     @classmethod
     def joined(cls, parts: Sequence["Rows"]) -> "Rows":

@@ -41,35 +41,43 @@ def join_changes(chunks: Iterable[ChunkEvidence]) -> NDArray[np.float32]:
 
 
 def find_cuts(
-    times_seconds: NDArray[np.float64], changes: NDArray[np.float32], settings: ShotSettings
+    times_seconds: NDArray[np.float64], changes: NDArray[np.float32], settings: ShotSettings, level: float
 ) -> NDArray[np.intp]:
     """Positions of the first frame of every shot but the first.
 
     Args:
         times_seconds: ``(F,)`` time of each frame.
         changes: ``(F, 2)`` luma change against one and two frames before.
-        settings: Level, ratio and window.
+        settings: Ratio and window.
+        level: Least change at a cut, grey levels.
     """
-    candidates = np.flatnonzero(changes[:, 0] >= settings.cut_level)
-    return np.array([c for c in candidates if _is_cut(int(c), times_seconds, changes, settings)], np.intp)
+    candidates = np.flatnonzero(changes[:, 0] >= level)
+    return np.array([c for c in candidates if _is_cut(int(c), times_seconds, changes, settings, level)], np.intp)
 
 
-def _is_cut(at: int, times: NDArray[np.float64], changes: NDArray[np.float32], settings: ShotSettings) -> bool:
+def _is_cut(
+    at: int, times: NDArray[np.float64], changes: NDArray[np.float32], settings: ShotSettings, level: float
+) -> bool:
     if at == 0:
         return False
     window = settings.cut_window_seconds
     low, high = np.searchsorted(times, [times[at] - window, times[at] + window])
     around = np.delete(changes[low:high, 0], at - low)
-    around = around[around < changes[at, 0]]  # another cut close by must not hide this one
-    ordinary = float(np.median(around)) if len(around) else 0.0
-    if changes[at, 0] < settings.cut_ratio * max(ordinary, 1.0):
+    if not stands_out(changes[at, 0], around, settings.cut_ratio):
         return False
     # a cut stands out from its own neighbours; where both change as much, the camera gathers or loses speed
     if changes[at, 0] < settings.cut_ratio * changes[[at - 1, min(at + 1, len(changes) - 1)], 0].min():
         return False
-    into_flash = at + 1 < len(changes) and changes[at + 1, 1] < settings.cut_level <= changes[at + 1, 0]
-    out_of_flash = changes[at, 1] < settings.cut_level
+    into_flash = at + 1 < len(changes) and changes[at + 1, 1] < level <= changes[at + 1, 0]
+    out_of_flash = changes[at, 1] < level
     return not (into_flash or out_of_flash)
+
+
+def stands_out(change: float, around: NDArray[np.float32], ratio: float) -> bool:
+    """Whether a luma change is ``ratio`` times the ordinary changes ``around`` it."""
+    around = around[around < change]  # another cut close by must not hide this one
+    ordinary = float(np.median(around)) if len(around) else 0.0
+    return bool(change >= ratio * max(ordinary, 1.0))
 
 
 def shot_numbers(num_frames: int, cuts: NDArray[np.intp]) -> NDArray[np.int32]:

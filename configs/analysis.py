@@ -46,6 +46,12 @@ class TrackingSettings:
         0.5, "Boxes are enlarged by this much on each side for matching.", unit="box sizes", minimum=0, maximum=2
     )
     min_overlap: float = setting(0.2, "Least IoU of the enlarged boxes for a match.", minimum=0, maximum=1)
+    split_margin: float = setting(
+        0.2,
+        "A tracklet is split where another continuation overlaps as well to within this; 0 never splits.",
+        minimum=0,
+        maximum=2,
+    )
     max_lost_seconds: float = setting(0.5, "A tracklet unseen for longer ends.", unit="seconds", minimum=0, maximum=10)
 
 
@@ -54,6 +60,13 @@ class ShotSettings:
     """Finding cuts from luma thumbnails."""
 
     cut_level: float = setting(10.0, "Least mean luma change at a cut.", unit="grey levels", minimum=0, maximum=255)
+    doubtful_level: float = setting(
+        3.0,
+        "Least mean luma change that may be a cut between pictures alike; it is one if nobody's track goes on there.",
+        unit="grey levels",
+        minimum=0,
+        maximum=255,
+    )
     cut_ratio: float = setting(
         3.0, "Least ratio of the change at a cut to the changes around it.", minimum=1, maximum=100
     )
@@ -70,6 +83,18 @@ class ShotSettings:
 class IdentitySettings:
     """Joining tracklets to persons, and closing gaps."""
 
+    people: int = setting(2, "How many main persons there are.", minimum=1, maximum=4)
+    main: str | None = setting(
+        None,
+        "Who is a main person: x,y@time, separated by spaces; x and y in pixels, or in shares of the frame if both are "
+        "below 1; time in seconds or HH:MM:SS.mmm.",
+    )
+    reid: str = setting(
+        "conditional",
+        "Which faces are embedded: conditional, where it can decide who is who; always; or off, by place alone.",
+        choices=("conditional", "always", "off"),
+    )
+    embedder: str = setting("dlib", "Face embedder: a known name, or the path of its ONNX file.")
     min_presence_seconds: float = setting(
         0.3, "Somebody seen for less in the whole video is no main person.", unit="seconds", minimum=0, maximum=60
     )

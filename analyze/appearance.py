@@ -1,0 +1,71 @@
+"""What embeddings say: how likely two groups of faces are the same person.
+
+Distances are in units of the embedder's own same-person distance, so that the figures hold for any embedder.
+Comparisons are relative wherever somebody else is known (nearer to A than to B), because the pooled embeddings of two
+people can be nearer to each other than the embedder's authors thought. Model: the pooled embedding of a group lies
+around its person's mean with a spread that falls with the number and quality of its faces.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPREAD = 0.2  # of well-sampled groups of one person around its mean: pose, light, expression
+EVEN = 0.72  # distance of two groups at which "same" and "different" are equally likely
+FULL_WEIGHT = 4.0  # samples of full quality, after which more of the same moment add nothing
+LIMIT = 8.0  # log-odds beyond which embeddings are not believed
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """N groups of faces (tracklets, chains or persons).
+
+    Attributes:
+        vectors: ``(N, dimension)`` float64 means, weighted by quality; zeros where nothing was embedded.
+        weight: ``(N,)`` float64 sum of the qualities, at most ``FULL_WEIGHT``; 0 where nothing was embedded.
+    """
+
+    vectors: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+def pool(groups: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Pooled:
+    """Pool the embeddings ``(E, dimension)`` and their qualities ``(E,)`` of each group."""
+    dimension = max((vectors.shape[1] for vectors, _ in groups), default=0)
+    means, weight = np.zeros((len(groups), dimension)), np.zeros(len(groups))
+    for i, (vectors, quality) in enumerate(groups):
+        total = float(quality.sum(dtype=np.float64))
+        if total > 0:
+            means[i] = quality.astype(np.float64) @ vectors / total
+            weight[i] = min(total, FULL_WEIGHT)
+    return Pooled(means, weight)
+
+
+def same_log_odds(a: Pooled, b: Pooled) -> NDArray[np.float32]:
+    """``(N, M)`` float32 log-odds that group i of ``a`` and group j of ``b`` are one person; 0 where one has no face."""
+    if a.vectors.shape[1] == 0 or b.vectors.shape[1] == 0:
+        return np.zeros((len(a), len(b)), np.float32)
+    return log_odds(squared_distances(a, b), a.weight[:, None], b.weight[None])
+
+
+def log_odds(
+    squared: NDArray[np.float64], a_weight: NDArray[np.float64], b_weight: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Log-odds that two groups at a ``squared`` distance are one person; 0 where a weight is 0. Shapes broadcast."""
+    known = (a_weight > 0) & (b_weight > 0)
+    tiny = 1e-6  # such groups are masked out
+    variance = SPREAD**2 * (1 + 1 / np.maximum(a_weight, tiny) + 1 / np.maximum(b_weight, tiny))
+    odds = np.clip((EVEN**2 - squared) / (2 * variance), -LIMIT, LIMIT)
+    return np.asarray(np.where(known, odds, 0.0), np.float32)
+
+
+def squared_distances(a: Pooled, b: Pooled) -> NDArray[np.float64]:
+    """``(N, M)`` squared distances of the means."""
+    product = a.vectors @ b.vectors.T
+    square = (a.vectors**2).sum(axis=1)[:, None] + (b.vectors**2).sum(axis=1)[None] - 2 * product
+    return np.asarray(np.maximum(square, 0.0), np.float64)
