@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from .configs.analysis import AnalyzeSettings
+from .configs.analysis import STAGE_TWO, AnalyzeSettings
 from .configs.errors import DftError
 from .configs.flags import setting_flags, settings_from_flags, settings_page
 from .configs.rendering import RenderSettings
@@ -132,11 +132,13 @@ def cli() -> None:
 @click.argument("video", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Track file.  [VIDEO's name with .tracks.parquet]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing track file.")
+@click.option("--keep-evidence", is_flag=True, help="Keep what was seen, for dft tracks reidentify.")
 @setting_flags(AnalyzeSettings)
 @_common
 def analyze(
-    video: Path, output: Path | None, overwrite: bool, config: Path | None, as_json: bool, **flags: Any
-) -> None:
+    video: Path, output: Path | None, overwrite: bool, keep_evidence: bool,
+    config: Path | None, as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
     """Find the two people in every frame of VIDEO, and decide who is left and right.
 
     Stopped midway, the same command goes on from the last finished chunk.
@@ -149,12 +151,20 @@ def analyze(
     from .analyze.pipeline import analyze as run
 
     with _progress("analyze") as progress:
-        report = run(video, output, settings=settings, overwrite=overwrite, progress=progress)
+        report = run(
+            video, output, settings=settings, overwrite=overwrite, keep_evidence=keep_evidence, progress=progress
+        )
     _print_report(
         report, as_json,
-        f"{report.output}: {' and '.join(report.persons)} in {_count(report.frames, 'frame')}, "
-        f"{_count(report.shots, 'shot')}, {_count(report.suspects, 'moment')} to review ({report.fps:.0f} frames/s)",
+        f"{_found(report)}, {report.embedded:,} of {_count(report.faces, 'face')} embedded ({report.fps:.0f} frames/s)",
     )  # fmt: skip
+
+
+def _found(report: Any) -> str:
+    return (
+        f"{report.output}: {' and '.join(report.persons)} in {_count(report.frames, 'frame')}, "
+        f"{_count(report.shots, 'shot')}, {_count(report.suspects, 'moment')} to review"
+    )
 
 
 @cli.command(short_help="Crop both people, tile them, and encode with the original sound.")
@@ -260,6 +270,62 @@ def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> Non
     output = output or file.with_suffix(".png")
     plot_tracks(read_tracks(file), output, overwrite=overwrite)
     click.echo(json.dumps({"output": str(output)}) if as_json else str(output))
+
+
+@tracks.command(short_help="Decide anew who is who, without decoding.")
+@click.argument("file", metavar="TRACKS", type=FILE)
+@click.option("-o", "--output", type=FILE, help="New track file.  [TRACKS itself, with --overwrite]")
+@click.option("--evidence", type=FILE, help="Folder of the evidence.  [TRACKS' name with .evidence]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing track file.")
+@setting_flags(AnalyzeSettings, only=STAGE_TWO)
+@_common
+def reidentify(
+    file: Path, output: Path | None, evidence: Path | None, overwrite: bool, as_json: bool, **flags: Any
+) -> None:
+    """Decide anew who is who in TRACKS, from the evidence that dft analyze --keep-evidence kept: without decoding.
+
+    Settings that are not given stay as they were.
+
+    \b
+    Example:
+      dft tracks reidentify in.tracks.parquet -o new.tracks.parquet --main "480,300@2.5"
+    """
+    from .analyze.pipeline import reidentify as run
+
+    changes = {name: value for name, value in flags.items() if value is not None}
+    report = run(file, output, changes=changes, evidence=evidence, overwrite=overwrite)
+    _print_report(report, as_json, _found(report))
+
+
+@tracks.command()
+@click.argument("file", metavar="TRACKS", type=FILE)
+@click.argument("truth", type=FILE)
+@click.option(
+    "--iou", type=click.FloatRange(0, 1, min_open=True), default=0.4, show_default=True,
+    help="Least overlap of a box with a true one to be on that face.",
+)  # fmt: skip
+@_common
+def score(file: Path, truth: Path, iou: float, as_json: bool) -> None:
+    """How right TRACKS is by TRUTH: names that are right, wrong, missing, and how often they change.
+
+    TRUTH is a corrected track file, or a table with the columns frame_index, person, x1, y1, x2, y2 and optionally
+    visible, such as dft demo writes.
+
+    \b
+    Example:
+      dft tracks score demo/demo.tracks.parquet demo/demo.truth.parquet
+    """
+    from rich.console import Console
+
+    from .trackio.files import read_tracks
+    from .trackio.score import print_score, read_truth
+    from .trackio.score import score as run
+
+    made = run(read_tracks(file), read_truth(truth), iou)
+    if as_json:
+        click.echo(json.dumps(made.as_dict()))
+    else:
+        print_score(made, Console(width=None if sys.stdout.isatty() else 100))
 
 
 @cli.command(short_help="Make a two-person video, analyze it, render it.")

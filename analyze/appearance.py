@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 SPREAD = 0.2  # of well-sampled groups of one person around its mean: pose, light, expression
 EVEN = 0.72  # distance of two groups at which "same" and "different" are equally likely
 FULL_WEIGHT = 4.0  # samples of full quality, after which more of the same moment add nothing
+NOISE = 0.3  # squared distance that poor pictures add, for a weight of 1: small or turned faces look like nobody
+TINY = 1e-6
 LIMIT = 8.0  # log-odds beyond which embeddings are not believed
 
 
@@ -47,7 +49,7 @@ def pool(groups: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> P
 
 
 def same_log_odds(a: Pooled, b: Pooled) -> NDArray[np.float32]:
-    """``(N, M)`` float32 log-odds that group i of ``a`` and group j of ``b`` are one person; 0 where one has no face."""
+    """``(N, M)`` float32 log-odds that groups i of ``a`` and j of ``b`` are one person; 0 where one has no face."""
     if a.vectors.shape[1] == 0 or b.vectors.shape[1] == 0:
         return np.zeros((len(a), len(b)), np.float32)
     return log_odds(squared_distances(a, b), a.weight[:, None], b.weight[None])
@@ -58,9 +60,8 @@ def log_odds(
 ) -> NDArray[np.float32]:
     """Log-odds that two groups at a ``squared`` distance are one person; 0 where a weight is 0. Shapes broadcast."""
     known = (a_weight > 0) & (b_weight > 0)
-    tiny = 1e-6  # such groups are masked out
-    variance = SPREAD**2 * (1 + 1 / np.maximum(a_weight, tiny) + 1 / np.maximum(b_weight, tiny))
-    odds = np.clip((EVEN**2 - squared) / (2 * variance), -LIMIT, LIMIT)
+    poor = 1 / np.maximum(a_weight, TINY) + 1 / np.maximum(b_weight, TINY)
+    odds = np.clip((EVEN**2 + NOISE * poor - squared) / (2 * SPREAD**2 * (1 + poor)), -LIMIT, LIMIT)
     return np.asarray(np.where(known, odds, 0.0), np.float32)
 
 

@@ -157,11 +157,11 @@ class _Alone:
         self._ends = np.array([t.end for t in tracklets])
 
     def between(self, i: int, j: int) -> bool:
-        """No third face comes near the last box of ``i`` or the first of ``j`` from just before to just after the gap."""
+        """No third face comes near the last box of ``i`` or the first of ``j`` around the gap."""
         before, after = self._tracklets[i], self._tracklets[j]
         low, high = before.end - VELOCITY_SECONDS, after.start + VELOCITY_SECONDS
         places = expand(np.stack([before.boxes_xyxy[-1], after.boxes_xyxy[0]]), NEAR_EXPAND)
-        for k in np.flatnonzero((self._starts <= high) & (self._ends >= low)):
+        for k in np.flatnonzero((self._starts <= high) & (self._ends >= low)).tolist():
             third = self._tracklets[k]
             if k in (i, j) or third.shot != before.shot:
                 continue

@@ -104,9 +104,10 @@ class _Clusters:
         self._chains, self._affinity = chains, affinity
         num = int(labels.max(initial=-1)) + 1
         self._members = [np.flatnonzero(labels == c) for c in range(num)]
-        self._frames = np.array([sum(len(chains[i]) for i in own) for own in self._members], np.float64)
-        self._size = np.array([sum(len(chains[i]) * chains[i].place[2] for i in own) for own in self._members])
-        first = [min((chains[i].first_frame for i in own), default=0) for own in self._members]
+        groups = [[chains[i] for i in own.tolist()] for own in self._members]
+        self._frames = np.array([sum(len(c) for c in group) for group in groups], np.float64)
+        self._size = np.array([sum(len(c) * c.place[2] for c in group) for group in groups], np.float64)
+        first = np.array([min((c.first_frame for c in group), default=0) for group in groups])
         self._order = [int(c) for c in np.lexsort((first, -self._size))][:MAX_CANDIDATES]
         self._together = _co_visible_frames(chains, labels, apart, self._order)
 
@@ -125,11 +126,13 @@ class _Clusters:
         if self._together.get((min(a, b), max(a, b)), 0) >= MIN_TOGETHER:
             return True
         own, other = self._members[a], self._members[b]
-        weight = np.outer([len(self._chains[i]) for i in own], [len(self._chains[i]) for i in other])
-        return float(np.average(self._affinity.rows(own, other), weights=weight)) < DIFFERENT
+        length = np.array([len(c) for c in self._chains], np.float64)
+        odds = np.average(self._affinity.rows(own, other), weights=np.outer(length[own], length[other]))
+        return bool(odds < DIFFERENT)
 
     def _share(self, a: int, b: int) -> float:
-        return self._together.get((min(a, b), max(a, b)), 0) / max(min(self._frames[a], self._frames[b]), 1.0)
+        fewer = max(float(min(self._frames[a], self._frames[b])), 1.0)
+        return self._together.get((min(a, b), max(a, b)), 0) / fewer
 
 
 def _co_visible_frames(

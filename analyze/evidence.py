@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..configs.errors import EvidenceError
 from ..trackio.atomic import atomic_output, translate_os_error
 from .chunks import Chunk
 
@@ -77,6 +78,14 @@ class EvidenceStore:
             log.info("evidence in %s is of another video or other settings: starting anew", folder)
             self.remove()
 
+    @classmethod
+    def opened(cls, folder: Path) -> "EvidenceStore":
+        """Evidence that was kept, whatever it depends on."""
+        store = cls.__new__(cls)
+        store.folder = folder
+        store._key = store._stored_key() or ""
+        return store
+
     def _stored_key(self) -> str | None:
         try:
             return (self.folder / "key.json").read_text(encoding="utf-8")
@@ -140,6 +149,20 @@ class FinishedChunks:
 
     store: EvidenceStore
     chunks: tuple[Chunk, ...]
+
+    def checked(self) -> "FinishedChunks":
+        """The same, if all of it is there.
+
+        Raises:
+            EvidenceError: A chunk is missing or damaged.
+        """
+        for chunk in self.chunks:
+            if self.store.load(chunk) is None:
+                raise EvidenceError(
+                    f"evidence in {self.store.folder} is not complete", got=f"no sound chunk {chunk.number}",
+                    expected=f"{len(self.chunks)} chunks", hint="run dft analyze with --keep-evidence again",
+                )  # fmt: skip
+        return self
 
     def __iter__(self) -> Iterator[ChunkEvidence]:
         for chunk in self.chunks:

@@ -25,7 +25,7 @@ def face_quality(faces: Detections, width: float, height: float) -> NDArray[np.f
     if len(faces) == 0:
         return np.zeros(0, np.float32)
     tall = np.maximum(heights(faces.boxes_xyxy), 1.0)
-    size = np.clip(tall / FULL_HEIGHT, 0.1, 1.0)
+    size = np.clip((tall / FULL_HEIGHT) ** 2, 0.1, 1.0)
     clear = _ramp(faces.scores, *CLEAR_SCORES)
     inside = _ramp(_share_inside(faces.boxes_xyxy, width, height), *INSIDE_SHARES)
     free = 1 - _ramp(covered_share(faces.boxes_xyxy), 0.0, COVERED_SHARE)

@@ -9,11 +9,12 @@ SIDES = ("left", "right")
 
 
 def sides_by_identity(num_persons: int) -> NDArray[np.int8]:
-    """``(num_persons,)`` side of each person for the whole video.
+    """``(num_persons,)`` int8 side of each person for the whole video: A left, B right, -1 for further persons.
 
-    ``identity.py`` names the one A who is left in most of the frames that show both, so A is left.
+    ``identity.py`` names the one A who is left in most of the frames that show both.
     """
-    return np.arange(num_persons, dtype=np.int8) % len(SIDES)
+    numbers = np.arange(num_persons, dtype=np.int8)
+    return np.where(numbers < len(SIDES), numbers, -1).astype(np.int8)
 
 
 def a_is_left(

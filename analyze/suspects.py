@@ -1,9 +1,13 @@
 """Moments where an identity could be wrong, so that review goes straight to them.
 
-The probabilities are starting points from what each kind of moment means, to be calibrated on reviewed videos.
+A probability comes from the margin by which the assignment was decided around the moment, or, where one unbroken track
+goes through it, from what its kind means; both are starting points, to be calibrated on reviewed videos. What it was
+taken from is in the suspect's evidence.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +23,26 @@ JUMP_HEIGHTS = 1.0  # face heights between neighbouring detections, and
 JUMP_SPEED = 6.0  # face heights per second on top
 LONG_GAP_SECONDS = 0.5
 CLEAR_MARGIN = 1.0  # log-odds; less is a doubtful assignment
-P_CONTACT, P_CROSSING, P_JUMP, P_DUPLICATE = 0.15, 0.4, 0.3, 0.3
+HELD = {"contact": 0.05, "crossing": 0.1, "gap": 0.1, "jump": 0.15, "duplicate": 0.1}  # through one unbroken track
+TEMPER = 2.0  # log-odds are divided by this: cues are not quite independent
+LEAST, MOST = 0.01, 0.95
 MERGE_SECONDS = 0.5  # contacts closer than this are one
+STABLE_SECONDS = 1.0  # around a moment, in which the stability of the tracks is looked at
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The F frames of a video.
+
+    Attributes:
+        pts: ``(F,)`` int64 time stamps.
+        times_seconds: ``(F,)`` float64 from the first frame.
+        shot_of_frame: ``(F,)`` int32.
+    """
+
+    pts: NDArray[np.int64]
+    times_seconds: NDArray[np.float64]
+    shot_of_frame: NDArray[np.int32]
 
 
 class SuspectFinder:
@@ -28,67 +50,121 @@ class SuspectFinder:
 
     Args:
         rows: All rows, gaps filled.
-        pts: Of every frame by frame index.
-        times_seconds: Of every frame by frame index.
-        shot_of_frame: Shot of every frame by frame index.
+        timeline: Of the video.
+        chains: The tracks of the rows.
+        identity: Who the chains are.
     """
 
     def __init__(
         self,
         rows: Rows,
-        pts: NDArray[np.int64],
-        times_seconds: NDArray[np.float64],
-        shot_of_frame: NDArray[np.int32],
+        timeline: "Timeline",
+        chains: Sequence[Chain],
+        identity: Identity,
     ):
-        self._rows, self._pts, self._times, self._shots = rows, pts, times_seconds, shot_of_frame
+        self._rows, self._line, self._chains, self._identity = rows, timeline, chains, identity
+        self._own = [rows.of_person(p).take(~rows.of_person(p).interpolated) for p in range(identity.num_persons)]
 
-    def find(self, chains: Sequence[Chain], identity: Identity) -> tuple[Suspect, ...]:
+    def find(self) -> tuple[Suspect, ...]:
         """All suspects, in order of time."""
-        found = [*self._contacts(), *self._duplicates(), *self._low_margins(chains, identity)]
-        for person in range(len(PERSONS)):
-            own = self._rows.of_person(person).take(~self._rows.of_person(person).interpolated)
-            found += [*self._gaps(own, PERSONS[person]), *self._jumps(own, PERSONS[person])]
+        found = [*self._duplicates(), *self._low_margins()]
+        for pair in combinations(range(len(self._own)), 2):
+            found += self._contacts(*pair)
+        for person in range(len(self._own)):
+            found += [*self._gaps(person), *self._jumps(person)]
         return tuple(sorted(found, key=lambda s: (s.first_frame, s.last_frame, s.kind)))
 
-    def _suspect(self, kind: str, first: int, last: int, probability: float, note: str) -> Suspect:
-        return Suspect(
-            kind, int(first), int(last), int(self._pts[first]), int(self._pts[last]), round(float(probability), 3), note
-        )
+    def _suspect(self, kind: str, span: tuple[int, int], note: str, persons: Sequence[int], **facts: float) -> Suspect:
+        """A suspect over frames ``span``, weighed by how ``persons`` were decided around it."""
+        margin, tracks = np.inf, set[int]()
+        for person in persons:
+            before, after = self._tracks_around(person, *span)
+            tracks |= {before, after} - {-1}
+            if before != after:
+                margin = min([margin, *(float(self._identity.margin[t]) for t in (before, after) if t >= 0)])
+        evidence = dict(facts)
+        if np.isfinite(margin):
+            evidence["margin"] = margin
+            probability = 1 / (1 + np.exp(max(margin, 0.0) / TEMPER))
+        else:
+            probability = HELD[kind]
+        evidence.update(self._faces_around(tracks, persons), stability=self._stability(tracks, *span))
+        return self._made(kind, span, probability, note, evidence)
 
-    def _together(self) -> tuple[NDArray[np.int32], Rows, Rows]:
-        a, b = self._rows.of_person(0), self._rows.of_person(1)
-        frames, in_a, in_b = np.intersect1d(a.frame_index, b.frame_index, return_indices=True)
-        return frames, a.take(in_a), b.take(in_b)
+    def _made(
+        self, kind: str, span: tuple[int, int], probability: float, note: str, evidence: dict[str, float]
+    ) -> Suspect:
+        first, last = (int(f) for f in span)
+        probability = round(float(np.clip(probability, LEAST, MOST)), 3)
+        facts = {name: round(float(value), 3) for name, value in evidence.items()}
+        pts = self._line.pts
+        return Suspect(kind, first, last, int(pts[first]), int(pts[last]), probability, note, facts)
+
+    def _tracks_around(self, person: int, first: int, last: int) -> tuple[int, int]:
+        """Track of ``person`` at its last detection up to ``first``, and its first from ``last`` on; -1 for none."""
+        own = self._own[person]
+        before, after = (
+            int(np.searchsorted(own.frame_index, first, "right")) - 1,
+            int(np.searchsorted(own.frame_index, last)),
+        )
+        return int(own.track[before]) if before >= 0 else -1, int(own.track[after]) if after < len(own) else -1
+
+    def _faces_around(self, tracks: set[int], persons: Sequence[int]) -> dict[str, float]:
+        """Distances of the faces of ``tracks`` from the persons': the worst of the right, the best of the wrong."""
+        kept: list[float] = []
+        swapped: list[float] = []
+        for track in tracks:
+            distances, own = self._identity.distances[track], int(self._identity.person[track])
+            for person in persons if len(persons) > 1 else range(len(distances)):
+                if np.isfinite(distances[person]):
+                    (kept if person == own else swapped).append(float(distances[person]))
+        facts = {}
+        if kept and swapped:
+            facts = {"distance_kept": max(kept), "distance_swapped": min(swapped)}
+        return facts
+
+    def _stability(self, tracks: set[int], first: int, last: int) -> float:
+        """Least share of confident frames of ``tracks`` around the moment."""
+        times = self._line.times_seconds
+        low, high = times[int(first)] - STABLE_SECONDS, times[int(last)] + STABLE_SECONDS
+        least = 1.0
+        for track in tracks:
+            for tracklet in self._chains[track].tracklets:
+                near = (tracklet.times_seconds >= low) & (tracklet.times_seconds <= high)
+                least = min(least, float(tracklet.stability[near].min(initial=1.0)))
+        return least
 
     def _runs(self, frames: NDArray[np.int32]) -> list[NDArray[np.intp]]:
         """Positions in ``frames`` of stretches without a cut or a longer pause."""
         if len(frames) == 0:
             return []
-        breaks = (np.diff(self._times[frames]) > MERGE_SECONDS) | (np.diff(self._shots[frames]) != 0)
+        line = self._line
+        breaks = (np.diff(line.times_seconds[frames]) > MERGE_SECONDS) | (np.diff(line.shot_of_frame[frames]) != 0)
         return np.split(np.arange(len(frames)), np.flatnonzero(breaks) + 1)
 
-    def _contacts(self) -> list[Suspect]:
-        """The two main faces touch; a crossing if they have changed sides afterwards."""
-        frames, a, b = self._together()
+    def _contacts(self, p: int, q: int) -> list[Suspect]:
+        """The faces of two mains touch; a crossing if they have changed sides afterwards."""
+        a, b = self._rows.of_person(p), self._rows.of_person(q)
+        frames, in_a, in_b = np.intersect1d(a.frame_index, b.frame_index, return_indices=True)
         if len(frames) == 0:
             return []
+        a, b = a.take(in_a), b.take(in_b)
         touching = np.flatnonzero(_touch(a.boxes_xyxy, b.boxes_xyxy))
         order = np.sign(centres(b.boxes_xyxy)[:, 0] - centres(a.boxes_xyxy)[:, 0])
         found = []
         for run in self._runs(frames[touching]):
             first, last = touching[run[0]], touching[run[-1]]
-            before, after = order[max(first - 1, 0)], order[min(last + 1, len(order) - 1)]
-            crossed = before != after
-            kind, probability = ("crossing", P_CROSSING) if crossed else ("contact", P_CONTACT)
-            note = "A and B cross" if crossed else "the faces of A and B touch"
-            found.append(self._suspect(kind, frames[first], frames[last], probability, note))
+            crossed = order[max(first - 1, 0)] != order[min(last + 1, len(order) - 1)]
+            names = f"{PERSONS[p]} and {PERSONS[q]}"
+            kind, note = ("crossing", f"{names} cross") if crossed else ("contact", f"the faces of {names} touch")
+            found.append(self._suspect(kind, (frames[first], frames[last]), note, (p, q)))
         return found
 
     def _duplicates(self) -> list[Suspect]:
         """Somebody else's face touches a main's: it may be the same face, or have taken its place."""
         others = self._rows.of_person(OTHER)
         found = []
-        for person, name in enumerate(PERSONS):
+        for person in range(len(self._own)):
             own = self._rows.of_person(person)
             at = np.searchsorted(own.frame_index, others.frame_index)
             at = np.minimum(at, max(len(own) - 1, 0))
@@ -97,49 +173,53 @@ class SuspectFinder:
             near = near[_touch(own.boxes_xyxy[at[near]], others.boxes_xyxy[near])]
             frames = np.unique(others.frame_index[near])
             for run in self._runs(frames):
-                note = f"another face touches {name}"
-                found.append(self._suspect("duplicate", frames[run[0]], frames[run[-1]], P_DUPLICATE, note))
+                note = f"another face touches {PERSONS[person]}"
+                found.append(self._suspect("duplicate", (frames[run[0]], frames[run[-1]]), note, (person,)))
         return found
 
-    def _gaps(self, own: Rows, name: str) -> list[Suspect]:
+    def _gaps(self, person: int) -> list[Suspect]:
         """A person is unseen for long within a shot: whoever comes back may be another."""
+        frames, line = self._own[person].frame_index, self._line
+        seconds = np.diff(line.times_seconds[frames])
+        same_shot = np.diff(line.shot_of_frame[frames]) == 0
         found = []
-        seconds = np.diff(self._times[own.frame_index])
-        same_shot = np.diff(self._shots[own.frame_index]) == 0
         for i in np.flatnonzero((seconds > LONG_GAP_SECONDS) & same_shot):
-            probability = 0.1 + 0.3 * min(1.0, seconds[i] / 5)
-            note = f"{name} is unseen for {seconds[i]:.1f} s"
-            found.append(self._suspect("gap", own.frame_index[i] + 1, own.frame_index[i + 1] - 1, probability, note))
+            note = f"{PERSONS[person]} is unseen for {seconds[i]:.1f} s"
+            span = (frames[i] + 1, frames[i + 1] - 1)
+            found.append(self._suspect("gap", span, note, (person,), seconds=float(seconds[i])))
         return found
 
-    def _jumps(self, own: Rows, name: str) -> list[Suspect]:
+    def _jumps(self, person: int) -> list[Suspect]:
         """A person is somewhere else in the next detection of the same shot."""
+        own, line = self._own[person], self._line
         middle, height = centres(own.boxes_xyxy), heights(own.boxes_xyxy)
         distance = np.linalg.norm(np.diff(middle, axis=0), axis=1) / np.minimum(height[1:], height[:-1])
-        seconds = np.diff(self._times[own.frame_index])
-        same_shot = np.diff(self._shots[own.frame_index]) == 0
-        return [
-            self._suspect(
-                "jump",
-                own.frame_index[i],
-                own.frame_index[i + 1],
-                P_JUMP,
-                f"{name} moves {distance[i]:.1f} face heights at once",
-            )
-            for i in np.flatnonzero((distance > JUMP_HEIGHTS + JUMP_SPEED * seconds) & same_shot)
-        ]
-
-    def _low_margins(self, chains: Sequence[Chain], identity: Identity) -> list[Suspect]:
-        """A chain that could nearly as well be the other person; ``cut`` where it begins its shot."""
+        seconds = np.diff(line.times_seconds[own.frame_index])
+        same_shot = np.diff(line.shot_of_frame[own.frame_index]) == 0
         found = []
-        for chain, person, margin in zip(chains, identity.person, identity.margin, strict=True):
-            if person == OTHER or not margin < CLEAR_MARGIN:
-                continue
-            first, last = int(chain.frame_index[0]), int(chain.frame_index[-1])
-            begins_shot = first > 0 and bool(self._shots[first - 1] != self._shots[first])
-            note = f"{PERSONS[person]} by a margin of {margin:.2f}"
-            probability = 1 / (1 + np.exp(max(float(margin), 0.0)))
-            found.append(self._suspect("cut" if begins_shot else "low_margin", first, last, probability, note))
+        for i in np.flatnonzero((distance > JUMP_HEIGHTS + JUMP_SPEED * seconds) & same_shot):
+            note = f"{PERSONS[person]} moves {distance[i]:.1f} face heights at once"
+            span = (own.frame_index[i], own.frame_index[i + 1])
+            found.append(self._suspect("jump", span, note, (person,), heights=float(distance[i])))
+        return found
+
+    def _low_margins(self) -> list[Suspect]:
+        """A track that could nearly as well be another main person; ``cut`` where it begins its shot."""
+        identity, shots = self._identity, self._line.shot_of_frame
+        found = []
+        for track in np.flatnonzero(identity.margin < CLEAR_MARGIN).tolist():
+            chain, margin = self._chains[track], float(identity.margin[track])
+            first, last = chain.first_frame, chain.last_frame
+            begins_shot = first > 0 and bool(shots[first - 1] != shots[first])
+            person, rival = int(identity.person[track]), PERSONS[identity.rival[track]]
+            note = f"{PERSONS[person]} rather than {rival} by a margin of {margin:.2f}"
+            if person == OTHER:
+                note = f"a main person, perhaps {rival}, but not clear who: margin {margin:.2f}"
+            evidence = {"margin": margin, "stability": self._stability({int(track)}, first, last)}
+            distances = identity.distances[track]
+            evidence |= {f"distance_{PERSONS[p]}": float(d) for p, d in enumerate(distances) if np.isfinite(d)}
+            probability = 1 / (1 + np.exp(max(margin, 0.0)))
+            found.append(self._made("cut" if begins_shot else "low_margin", (first, last), probability, note, evidence))
         return found
 
 

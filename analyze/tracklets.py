@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class Tracklet:
     def split(self, positions: Sequence[int]) -> list["Tracklet"]:
         """The parts that begin at 0 and at each of ``positions``, which ascend."""
         borders = [0, *positions, len(self)]
-        return [self._part(a, b) for a, b in zip(borders, borders[1:], strict=False) if a < b]
+        return [self._part(a, b) for a, b in pairwise(borders) if a < b]
 
     def _part(self, first: int, end: int) -> "Tracklet":
         per_detection = ("frame_index", "times_seconds", "boxes_xyxy", "scores", "landmarks", "stability")

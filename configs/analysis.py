@@ -29,6 +29,14 @@ class DetectionSettings:
         minimum=128,
         maximum=4096,
     )
+    closer_size: int = setting(
+        896,
+        "Longer side of the picture for a second look at frames that show small faces instead of the main persons; "
+        "not above --detect-size means never.",
+        unit="pixels",
+        minimum=0,
+        maximum=4096,
+    )
     batch_size: int = setting(4, "Frames per call of the detector.", unit="frames", minimum=1, maximum=64)
     max_corrupt: float = setting(
         0.2, "Share of frames that may be missing or damaged before the analysis gives up.", minimum=0, maximum=1
@@ -145,6 +153,13 @@ class ChunkSettings:
         minimum=0.5,
         maximum=3600,
     )
+
+
+STAGE_TWO = (
+    "people", "main", "min_presence_seconds", "max_join_seconds", "max_gap_seconds",
+    "assign", "side_mean_seconds", "side_hold_seconds", "side_margin",
+)  # fmt: skip
+"""Settings that stage 2 alone looks at, so that evidence kept from one analysis can be decided anew with others."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ DftError
 |   +-- TrackFileNotFoundError (FileNotFoundError)
 |   +-- TrackFormatError      (ValueError)         not the profile dft_tracks
 |   +-- TrackMismatchError    (ValueError)         belongs to another video
++-- EvidenceError             (ValueError)         what an analysis kept for later
 +-- OutputError               (OSError)            cannot be written: folder, permission, space
 |   +-- OutputExistsError     (FileExistsError)
 +-- EngineError                                    hardware, libraries, models
@@ -81,6 +82,10 @@ class TrackFormatError(TrackFileError, ValueError):
 
 class TrackMismatchError(TrackFileError, ValueError):
     """The track file belongs to another video."""
+
+
+class EvidenceError(DftError, ValueError):
+    """The kept evidence of an analysis is missing or damaged, or belongs to another track file."""
 
 
 class OutputError(DftError, OSError):

@@ -1,6 +1,6 @@
 """Command-line flags and the documentation page, made from the declared settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,13 +11,23 @@ from .settings import Setting, build, declared, groups, read_settings_file
 T = TypeVar("T")
 
 
-def setting_flags(pass_settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator that adds one flag per setting of a pass, and ``--config FILE``."""
+def setting_flags(
+    pass_settings: type, only: Sequence[str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator that adds one flag per setting of a pass, and ``--config FILE``.
+
+    Args:
+        pass_settings: Settings of the pass.
+        only: Names of the settings that get a flag, and then there is no ``--config``; all if not given.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for _, group in reversed(list(groups(pass_settings))):
             for item in reversed(list(declared(group))):
-                command = _flag(item)(command)
+                if only is None or item.name in only:
+                    command = _flag(item)(command)
+        if only is not None:
+            return command
         return click.option(
             "--config",
             type=click.Path(path_type=Path),

@@ -89,6 +89,9 @@ class Suspect(Record):
         last_pts: pts of its last frame.
         probability: That something is wrong, 0..1.
         note: One sentence for the reviewer.
+        evidence: What the probability was taken from, by name: ``margin`` in log-odds; ``distance_kept`` and
+            ``distance_swapped`` of the faces from the persons', in same-person distances of the embedder;
+            ``stability``, the share of confident frames around; and what the kind measures.
     """
 
     kind: str
@@ -98,6 +101,27 @@ class Suspect(Record):
     last_pts: int
     probability: float
     note: str = ""
+    evidence: dict[str, float] = field(default_factory=dict, hash=False)
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class TrackRecord(Record):
+    """What is known of one track as a whole.
+
+    Attributes:
+        track_id: The track.
+        person: Its person, or None.
+        margin: Log-odds by which it is that person rather than another main, or None where there was no choice.
+        embedded: Faces that were embedded.
+        stability: Share of the time in which the track was seen with confidence, at its worst, 0..1.
+    """
+
+    track_id: int
+    person: str | None
+    margin: float | None
+    embedded: int
+    stability: float
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -129,6 +153,7 @@ class TrackMetadata(Record):
         shots: In order, without overlap.
         suspects: Moments to review.
         notes: What a reader should know, such as a fallback or damaged packets.
+        tracks: How each track was decided; empty where the tool that wrote the file does not say.
         edits_sha256: Hash of the edit log that is worked into the rows, or None for raw tracks.
         box_convention: How the boxes are to be read.
         extra: Keys that this version does not know.
@@ -144,6 +169,7 @@ class TrackMetadata(Record):
     shots: tuple[Shot, ...]
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...] = ()
+    tracks: tuple[TrackRecord, ...] = ()
     edits_sha256: str | None = None
     box_convention: str = BOX_CONVENTION
     extra: dict[str, Any] = field(default_factory=dict, hash=False)

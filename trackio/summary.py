@@ -89,6 +89,7 @@ class SuspectTime(Record):
         kind: What is doubtful.
         probability: That something is wrong, 0..1.
         note: One sentence.
+        evidence: What the probability was taken from, by name.
     """
 
     start: str
@@ -96,6 +97,7 @@ class SuspectTime(Record):
     kind: str
     probability: float
     note: str
+    evidence: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _presence(name: str, table: pa.Table, chosen: NDArray[np.bool_], video: Vide
 
 def _timed(suspect: Suspect, video: VideoRecord) -> SuspectTime:
     start, end = (format_timecode(video.seconds(pts)) for pts in (suspect.first_pts, suspect.last_pts))
-    return SuspectTime(start, end, suspect.kind, suspect.probability, suspect.note)
+    return SuspectTime(start, end, suspect.kind, suspect.probability, suspect.note, suspect.evidence)
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -263,8 +265,20 @@ def _suspect_table(summary: Summary) -> Table:
         table.add_column(heading, no_wrap=True)
     table.add_column("prob.", justify="right")
     table.add_column("note")
+    table.add_column("evidence")
     for suspect in summary.suspects:
         # Text, because square brackets in a note would be taken for markup
-        cells = (suspect.start, suspect.end, suspect.kind, f"{suspect.probability:.2f}", suspect.note)
+        cells = (
+            suspect.start,
+            suspect.end,
+            suspect.kind,
+            f"{suspect.probability:.2f}",
+            suspect.note,
+            _evidence(suspect),
+        )
         table.add_row(*map(Text, cells))
     return table
+
+
+def _evidence(suspect: SuspectTime) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in suspect.evidence.items())

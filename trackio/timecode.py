@@ -1,6 +1,9 @@
 """Seconds as people read them."""
 
+import re
 from fractions import Fraction
+
+_TIMECODE = re.compile(r"(\d+:){0,2}\d+(\.\d*)?")
 
 
 def format_timecode(seconds: float | Fraction) -> str:
@@ -18,6 +21,23 @@ def format_timecode(seconds: float | Fraction) -> str:
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)
     return f"{sign}{hours:02d}:{minute:02d}:{second:02d}.{rest:03d}"
+
+
+def parse_timecode(text: str) -> float:
+    """Seconds of ``HH:MM:SS.mmm``, ``MM:SS.mmm`` or plain seconds.
+
+    >>> parse_timecode("01:02:03.5"), parse_timecode("2:03"), parse_timecode("3.25")
+    (3723.5, 123.0, 3.25)
+
+    Raises:
+        ValueError: It reads otherwise, or is negative.
+    """
+    if not _TIMECODE.fullmatch(text.strip()):
+        raise ValueError(f"no time: {text!r}")
+    seconds = Fraction(0)
+    for part in text.strip().split(":"):
+        seconds = seconds * 60 + Fraction(part)
+    return float(seconds)
 
 
 def format_clock(seconds: float, decimals: int = 0) -> str:

@@ -1,0 +1,112 @@
+"""What an analysis did: the report for the user, and the metadata of the track file."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..configs.analysis import AnalyzeSettings
+from ..configs.settings import as_values
+from ..configs.version import VERSION
+from ..trackio.metadata import DeviceRecord, TrackMetadata, VideoRecord
+from .evidence import ChunkEvidence
+from .source import Source
+from .stage_two import Decision
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AnalysisReport:
+    """What an analysis did.
+
+    Attributes:
+        output: The track file.
+        frames: Frames of the video.
+        duration_seconds: Length of the video.
+        persons: Main persons found.
+        shots: Number of shots.
+        suspects: Number of moments to review.
+        faces: Faces detected in all frames.
+        embedded: Faces that were embedded, to tell who they are.
+        reid_seconds: Time that embedding took, with loading the embedder; not of resumed frames.
+        resumed_frames: Frames that were taken from an earlier, unfinished analysis.
+        seconds: Time that the analysis took.
+        fps: Frames analysed per second, without those resumed.
+        device: What it ran on.
+        notes: What a user should know: damage, fallbacks.
+    """
+
+    output: Path
+    frames: int
+    duration_seconds: float
+    persons: tuple[str, ...]
+    shots: int
+    suspects: int
+    faces: int
+    embedded: int
+    reid_seconds: float
+    resumed_frames: int
+    seconds: float
+    fps: float
+    device: str
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, output: Path, metadata: TrackMetadata, evidence: Iterable[ChunkEvidence]) -> "AnalysisReport":
+        """What the track file and the evidence say; :meth:`timed` adds the time."""
+        faces, embedded = (sum(len(getattr(e, name)) for e in evidence) for name in ("scores", "embedded"))
+        return cls(
+            output=output, frames=metadata.video.frame_count, duration_seconds=metadata.video.duration_seconds,
+            persons=metadata.persons, shots=len(metadata.shots), suspects=len(metadata.suspects), faces=faces,
+            embedded=embedded, reid_seconds=0.0, resumed_frames=0, seconds=0.0, fps=0.0, device=metadata.device.kind,
+            notes=metadata.notes,
+        )  # fmt: skip
+
+    def timed(self, seconds: float, resumed_frames: int, reid_seconds: float) -> "AnalysisReport":
+        """The same with the time that it took."""
+        fps = (self.frames - resumed_frames) / seconds
+        return replace(self, seconds=seconds, fps=fps, resumed_frames=resumed_frames, reid_seconds=reid_seconds)
+
+
+def describe(
+    source: Source,
+    decision: Decision,
+    settings: AnalyzeSettings,
+    evidence: Iterable[ChunkEvidence],
+    notes: Sequence[str],
+) -> TrackMetadata:
+    """The metadata of the track file; its notes are logged too."""
+    index = source.index
+    duration = float((index.end_pts - int(index.pts[0])) * source.time_base)
+    video = VideoRecord(
+        source.sha256, source.width, source.height, source.rotation, len(index), source.time_base, source.fps,
+        duration, int(index.pts[0]),
+    )  # fmt: skip
+    if len(decision.persons) == 1 and settings.identity.people > 1:
+        notes = [*notes, "one person only in the whole video"]
+    for note in notes:
+        log.warning("%s", note)
+    models = dict([source.detector, *((name, sha256) for name, sha256, *_ in _embedders(evidence) if name)])
+    return TrackMetadata(
+        video, decision.persons, models, as_values(settings), DeviceRecord(source.device.kind, source.device.why),
+        VERSION, decision.shots, decision.suspects, tuple(notes), decision.tracks,
+    )  # fmt: skip
+
+
+def notes_on(source: Source, evidence: Iterable[ChunkEvidence]) -> list[str]:
+    """What is missing of the video, and of what should have been seen in it, in words."""
+    notes = [source.index.ended_early] if source.index.ended_early else []
+    missing = len(source.index) - sum(len(e.frame_index) for e in evidence)
+    if missing:
+        notes.append(f"{missing} of {len(source.index)} frames could not be decoded")
+    failures = dict.fromkeys(failure for *_, failure in _embedders(evidence) if failure)
+    if failures:
+        embedded = sum(len(e.embedded) for e in evidence)
+        where = "from some point on, " if embedded else ""
+        notes += [f"{where}faces could not be told apart, only places and motion: {failure}" for failure in failures]
+    return notes
+
+
+def _embedders(evidence: Iterable[ChunkEvidence]) -> list[tuple[str, ...]]:
+    return list(dict.fromkeys(tuple(str(value) for value in e.embedder) for e in evidence))
