@@ -361,23 +361,30 @@ def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
 @cli.command(short_help="Measure both passes against this machine's own limits.")
 @click.argument("video", type=FILE)
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Rounds; figures are medians.")
+@click.option("--truth", type=FILE, help="Where the faces really are: prints what each part of identity is worth, too.")
 @setting_flags(RenderSettings)
 @_common
-def bench(video: Path, repeat: int, config: Path | None, as_json: bool, **flags: Any) -> None:
+def bench(video: Path, repeat: int, truth: Path | None, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Measure both passes on VIDEO against this machine's own limits, in one run.
 
-    Prints decode-only speed, the analysis and its share of that, a plain transcode (decode, crop, scale, hstack, x264),
-    the rendering and its share of that, and the peak memory. The flags are those of dft render.
+    Prints decode-only speed, the analysis and its share of that, ReID's share of the analysis, a plain transcode (decode, crop, scale, hstack, x264),
+    the rendering and its share of that, and the peak memory. The flags are those of dft render. With --truth (see dft
+    tracks score) VIDEO is also analyzed with less and less of identity: ByteTrack only, without embeddings, with all.
 
     \b
     Example:
       dft bench in.mp4 --preset veryfast --repeat 3
     """
     settings = settings_from_flags(RenderSettings, "render", config, flags)
+    from .analyze.ablation import ablation, as_text
     from .render.bench import bench as run
 
     report = run(video, settings, repeat)
-    click.echo(json.dumps(asdict(report)) if as_json else report.as_text())
+    rows = [] if truth is None else ablation(video, truth)
+    if as_json:
+        click.echo(json.dumps({**asdict(report), "ablation": [asdict(row) for row in rows]}))
+    else:
+        click.echo("\n\n".join([report.as_text(), as_text(rows)] if rows else [report.as_text()]))
 
 
 @cli.command(short_help="Print every setting of every pass as Markdown.")

@@ -21,6 +21,7 @@ DRIFT = 1.5  # face heights per second that a prediction may be off more, the lo
 MAX_SIZE_RATIO = 1.6
 CLEAR_MARGIN = 0.3  # a join is unambiguous if every other is worse by this share of what is allowed
 VELOCITY_SECONDS = 0.4  # a velocity is believed for about this long
+TURN_SECONDS = 0.1  # a change of velocity counts as much as being off by what it makes in this time
 NEAR_EXPAND = 0.3  # boxes this much larger meet where one person may take the place of another
 UNLIKE = 0.0  # log-odds of the faces under which motion alone joins nothing
 
@@ -183,4 +184,5 @@ def gap_cost(before: Tracklet, after: Tracklet) -> float:
     forward = lost.centre + lost.velocity * reach - found.centre
     backward = found.centre - found.velocity * reach - lost.centre
     off = min(np.linalg.norm(forward), np.linalg.norm(backward), np.linalg.norm(found.centre - lost.centre))
+    off += TURN_SECONDS * np.linalg.norm(found.velocity - lost.velocity)
     return float(off / ((lost.height + found.height) / 2) / (NEAR + DRIFT * gap))

@@ -24,7 +24,7 @@ OTHER = -1
 MAX_PASSES = 12
 PRIOR = 0.5  # log-odds that a face is a given main person, before anything is known
 SHORT_FRAMES, SHORT = 3, -1.5  # what is seen more briefly is perhaps no face: log-odds on top
-MEMBER = 0.5  # log-odds of being the person in whose cluster a chain is
+MEMBER = 0.1  # log-odds of being the person in whose cluster a chain is
 STRANGER = 2.0  # log-odds against being a person with whom others of the same cluster were seen together
 ANCHOR = 6.0  # log-odds of a person's most prominent chain: it says who the person is
 MAX_STRANGERS = 20  # others who are told apart from the mains, those seen longest
@@ -138,11 +138,26 @@ class _Solver:
             own = self._labels == main
             person[own] = p
             self._bonus[own, p] += MEMBER
-            self._bonus[np.flatnonzero(own)[0], p] += ANCHOR  # the most prominent comes first
+        for p, i in enumerate(self._anchors(mains)):
+            self._bonus[i, p] += ANCHOR
         for i, main in zip(named, named_clusters, strict=True):
             if main in mains:
                 self._bonus[i, mains.index(main)] += NAMED
         return person
+
+    def _anchors(self, mains: Sequence[int]) -> list[int]:
+        """One chain of each main that says who this is: seen together with that of the first, if ever."""
+        members = [np.flatnonzero(self._labels == main) for main in mains]  # the most prominent comes first
+        if not members:
+            return []
+
+        def together(i: int) -> float:
+            met = [self.frames[np.intersect1d(own, self._apart[i])].max(initial=0.0) for own in members[1:]]
+            return float(min([self.frames[i], *met]))
+
+        first = max(members[0].tolist(), key=together)
+        others = [np.intersect1d(own, self._apart[first]) for own in members[1:]]
+        return [first, *(int((met if len(met) else own)[0]) for met, own in zip(others, members[1:], strict=True))]
 
     def without(self, person: NDArray[np.int8], dropped: int) -> NDArray[np.int8]:
         """The same with one person less."""

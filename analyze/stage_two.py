@@ -92,6 +92,8 @@ def find_persons(
         return shot_of_frame, [chains[i] for i in kept], identity.take(np.array(kept, np.intp))
 
     found = persons_between(cuts)
+    if not found[1]:
+        return found
     rows = Rows.of_chains(found[1], found[2].person)
     parted = [c for c in np.setdiff1d(doubtful, cuts) if rows.nobody_goes_on(int(decoded[c - 1]), int(decoded[c]))]
     return persons_between(np.union1d(cuts, parted)) if parted else found

@@ -34,6 +34,9 @@ class BenchReport:
         decode_fps: Decoding alone.
         analyze_fps: ``dft analyze``, as a whole.
         analyze_share: Its share of ``decode_fps``.
+        faces: Faces that were detected.
+        embedded: Faces that were embedded, to tell who they are.
+        reid_share: Share of the analysis that cutting and embedding faces took, with loading the embedder.
         transcode_fps: Plain decode, crop, scale, hstack, x264, at the settings and crops of the rendering.
         render_fps: ``dft render``, as a whole.
         render_share: Its share of ``transcode_fps``.
@@ -44,6 +47,9 @@ class BenchReport:
     decode_fps: float
     analyze_fps: float
     analyze_share: float
+    faces: int
+    embedded: int
+    reid_share: float
     transcode_fps: float
     render_fps: float
     render_share: float
@@ -55,6 +61,7 @@ class BenchReport:
             [
                 f"decode only  {self.decode_fps:8.1f} frames/s",
                 f"analyze      {self.analyze_fps:8.1f} frames/s   {self.analyze_share:.2f} of decode only",
+                f"ReID         {self.embedded:8,} of {self.faces:,} faces   {self.reid_share:.3f} of the analysis",
                 f"transcode    {self.transcode_fps:8.1f} frames/s",
                 f"render       {self.render_fps:8.1f} frames/s   {self.render_share:.2f} of the plain transcode",
                 f"peak memory  {self.peak_rss_mb:8.0f} MB over {self.frames} frames",
@@ -81,6 +88,9 @@ def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport
         decode_fps=round(middle["decode"], 2),
         analyze_fps=round(middle["analyze"], 2),
         analyze_share=round(float(np.median([r["analyze"] / r["decode"] for r in rounds])), 3),
+        faces=int(middle["faces"]),
+        embedded=int(middle["embedded"]),
+        reid_share=round(middle["reid_share"], 3),
         transcode_fps=round(middle["transcode"], 2),
         render_fps=round(middle["render"], 2),
         render_share=round(float(np.median([r["render"] / r["transcode"] for r in rounds])), 3),
@@ -102,6 +112,9 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
         "frames": analysis["frames"],
         "decode": decoding,
         "analyze": analysis["fps"],
+        "faces": analysis["faces"],
+        "embedded": analysis["embedded"],
+        "reid_share": analysis["reid_seconds"] / analysis["seconds"],
         "transcode": transcoding,
         "render": rendering["fps"],
         "memory": max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),

@@ -18,17 +18,35 @@ def box_at(x: float, y: float = 150.0, height: float = 100.0) -> list[float]:
 
 
 def tracklet_of(
-    frames: Sequence[int], x: Any, *, y: float = 150.0, height: float = 100.0, shot: int = 0, fps: float = FPS
+    frames: Sequence[int],
+    x: Any,
+    *,
+    y: float = 150.0,
+    height: float = 100.0,
+    shot: int = 0,
+    fps: float = FPS,
+    faces: Sequence[tuple[Any, ...]] = (),
+    stability: Any = 1.0,
 ) -> Tracklet:
-    """A tracklet whose centre lies at ``x``: one number, one per frame, or a function of the time in seconds."""
+    """A tracklet whose centre lies at ``x``: one number, one per frame, or a function of the time in seconds.
+
+    ``faces`` are its embeddings: (position among the frames, vector) of quality 1, or (position, vector, quality).
+    ``stability`` is one number, or one per frame.
+    """
     frame_index = np.array(list(frames), np.int32)
     times = frame_index / fps
     places = [x(t) for t in times] if callable(x) else np.broadcast_to(x, len(times))
-    boxes = np.array([box_at(float(place), y, height) for place in places], np.float32)
+    boxes = np.array([box_at(float(place), y, height) for place in places], np.float32).reshape(-1, 4)
     size = len(times)
-    return Tracklet(
-        shot, frame_index, times, boxes, np.full(size, 0.9, np.float32), np.full((size, 10), 5.0, np.float32)
+    embedded = sorted(
+        ((int(position), vector, *(quality or [1.0])) for position, vector, *quality in faces), key=lambda face: face[0]
     )
+    positions, vectors, qualities = zip(*embedded, strict=True) if embedded else ((), np.zeros((0, 0)), ())
+    return Tracklet(
+        shot, frame_index, times, boxes, np.full(size, 0.9, np.float32), np.full((size, 10), 5.0, np.float32),
+        np.broadcast_to(np.float32(stability), size).copy(),
+        np.array(positions, np.intp), np.array(vectors, np.float32), np.array(qualities, np.float32),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
