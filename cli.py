@@ -367,7 +367,8 @@ def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
 def bench(video: Path, repeat: int, truth: Path | None, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Measure both passes on VIDEO against this machine's own limits, in one run.
 
-    Prints decode-only speed, the analysis and its share of that, ReID's share of the analysis, a plain transcode (decode, crop, scale, hstack, x264),
+    Prints decode-only speed, the analysis and its share of that, ReID's share of the analysis, a plain transcode
+    (decode, crop, scale, hstack, x264),
     the rendering and its share of that, and the peak memory. The flags are those of dft render. With --truth (see dft
     tracks score) VIDEO is also analyzed with less and less of identity: ByteTrack only, without embeddings, with all.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_STATES = 256  # hypotheses that are kept after each chain
+SLACK = 30.0  # log-odds behind the best after which one is given up
 
 Transition = Callable[[int, int], float]
 """Log-odds that chain ``j`` follows chain ``i`` as the same person, next."""
@@ -104,11 +105,14 @@ def _step(
     forward = np.full(len(number), -np.inf)
     np.maximum.at(forward, targets, before.forward[sources] + gains)
     layer = _Layer(list(number), forward, sources, targets, np.array(label, np.intp), gains)
-    return layer if len(number) <= MAX_STATES else _pruned(layer)
+    return _pruned(layer)
 
 
 def _pruned(layer: _Layer) -> _Layer:
     kept = np.sort(np.argsort(-layer.forward, kind="stable")[:MAX_STATES])
+    kept = kept[layer.forward[kept] >= layer.forward.max() - SLACK]
+    if len(kept) == len(layer.states):
+        return layer
     place = np.full(len(layer.states), -1, np.intp)
     place[kept] = np.arange(len(kept))
     arcs = place[layer.target] >= 0

@@ -76,7 +76,7 @@ def choose_mains(
         people: How many are wanted.
         named: Clusters that a user has named; they come first.
     """
-    clusters = _Clusters(chains, labels, affinity, apart)
+    clusters = _Clusters(chains, labels, affinity, apart, named)
     chosen = list(dict.fromkeys(named))[:people]
     while len(chosen) < people:
         free = [c for c in clusters.prominent() if c not in chosen and all(clusters.differ(c, d) for d in chosen)]
@@ -100,6 +100,7 @@ class _Clusters:
         labels: NDArray[np.intp],
         affinity: Affinity,
         apart: Sequence[NDArray[np.intp]],
+        named: Sequence[int],
     ):
         self._chains, self._affinity = chains, affinity
         num = int(labels.max(initial=-1)) + 1
@@ -109,7 +110,7 @@ class _Clusters:
         self._size = np.array([sum(len(c) * c.place[2] for c in group) for group in groups], np.float64)
         first = np.array([min((c.first_frame for c in group), default=0) for group in groups])
         self._order = [int(c) for c in np.lexsort((first, -self._size))][:MAX_CANDIDATES]
-        self._together = _co_visible_frames(chains, labels, apart, self._order)
+        self._together = _co_visible_frames(chains, labels, apart, [*self._order, *named])
 
     def prominent(self) -> list[int]:
         """The clusters seen longest and largest, the first of them first."""

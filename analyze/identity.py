@@ -87,7 +87,7 @@ def identify(
     Args:
         chains: Of the whole video.
         frame_width: Displayed width in pixels.
-        min_frames: A person seen in fewer frames in all is no main person.
+        min_frames: A person seen in fewer frames in all is no main person, unless named.
         people: How many main persons there are at most.
         named: Positions of chains that a user has named as main persons.
         max_join_seconds: Up to this time unseen, motion tells whether a person goes on.
@@ -102,7 +102,10 @@ def identify(
     person = solver.begin(people, [int(back[i]) for i in named])
     while True:
         person, judged = solver.settle(person)
-        small = [p for p in range(int(person.max()) + 1) if solver.frames[person == p].sum() < min_frames]
+        wanted = set(person[back[list(named)]].tolist())
+        small = [
+            p for p in range(judged.shape[1] - 1) if p not in wanted and solver.frames[person == p].sum() < min_frames
+        ]
         if not small:
             break
         person = solver.without(person, small[-1])
@@ -130,6 +133,9 @@ class _Solver:
 
     def begin(self, people: int, named: Sequence[int]) -> NDArray[np.int8]:
         """``(N,)`` persons by clusters alone."""
+        for i in named:
+            if self._labels[i] < 0:  # beyond those that are clustered
+                self._labels[i] = self._labels.max() + 1
         named_clusters = [int(self._labels[i]) for i in named]
         mains = choose_mains(self._chains, self._labels, self._affinity, self._apart, people, named_clusters)
         person = np.full(len(self._chains), OTHER, np.int8)

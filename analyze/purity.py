@@ -1,4 +1,4 @@
-"""Splitting tracklets that may hold two people: at jumps, and where the face becomes another one.
+"""Splitting tracklets that may hold two people: at jumps and gaps, and where the face becomes another one.
 
 A fragment costs nothing, because identity is decided over the whole video afterwards; a mixture would be wrong
 whatever is decided for it.
@@ -15,6 +15,7 @@ from .tracklets import Tracklet
 
 JUMP_HEIGHTS = 0.75  # face heights between neighbouring detections, and
 JUMP_SPEED = 8.0  # face heights per second on top: nobody moves so fast
+GAP_SECONDS = 0.1  # unseen for longer: whoever comes back is joined later, if that is unambiguous
 CHANGED = 0.75  # distance, in same-person distances, of the faces before and after from which they are parted
 LEAST_QUALITY = 0.5  # summed over the faces on a side: a single half-hidden face parts nothing
 BOTH_SIDES = 3  # samples on each side of a change that are compared: near ones, as pose and light drift
@@ -32,10 +33,11 @@ def pure(tracklets: Sequence[Tracklet], doubtful_frames: NDArray[np.integer]) ->
 
 
 def _breaks(tracklet: Tracklet, doubtful_frames: NDArray[np.integer]) -> list[int]:
-    """Positions of the first detections after a jump, or from a doubtful frame on."""
+    """Positions of the first detections after a jump or a gap, or from a doubtful frame on."""
     far = step_heights(tracklet) > JUMP_HEIGHTS + JUMP_SPEED * np.diff(tracklet.times_seconds)
     number = np.searchsorted(doubtful_frames, tracklet.frame_index, side="right")
-    return [int(i) + 1 for i in np.flatnonzero(far | (np.diff(number) > 0))]
+    lost = (np.diff(tracklet.times_seconds) > GAP_SECONDS) & (np.diff(tracklet.frame_index) > 1)
+    return [int(i) + 1 for i in np.flatnonzero(far | lost | (np.diff(number) > 0))]
 
 
 def step_heights(tracklet: Tracklet) -> NDArray[np.float64]:

@@ -101,6 +101,11 @@ class Source:
                     arrays["pts"], arrays["keyframe"], facts["end_pts"], facts["seekable"], facts["ended_early"]
                 )
                 chunks = [Chunk(i, int(first), int(end)) for i, (first, end) in enumerate(arrays["chunks"])]
+            name, sha256 = facts["detector"]
+            return cls(
+                Path(facts["path"]), facts["width"], facts["height"], facts["rotation"], Fraction(facts["time_base"]),
+                Fraction(facts["fps"]), index, facts["sha256"], (name, sha256), DeviceChoice(*facts["device"]),
+            ), chunks  # fmt: skip
         except FileNotFoundError as error:
             raise EvidenceError(
                 f"there is no evidence in {folder}", hint="run dft analyze with --keep-evidence, or name it: --evidence"
@@ -109,8 +114,3 @@ class Source:
             raise EvidenceError(
                 f"evidence in {folder} is damaged", got=error, hint="run dft analyze with --keep-evidence again"
             ) from error
-        name, sha256 = facts["detector"]
-        return cls(
-            Path(facts["path"]), facts["width"], facts["height"], facts["rotation"], Fraction(facts["time_base"]),
-            Fraction(facts["fps"]), index, facts["sha256"], (name, sha256), DeviceChoice(*facts["device"]),
-        ), chunks  # fmt: skip
