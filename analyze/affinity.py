@@ -48,4 +48,4 @@ class Affinity:
 
 
 def _take(pooled: Pooled, which: NDArray[np.intp]) -> Pooled:
-    return Pooled(pooled.vectors[which], pooled.weight[which])
+    return Pooled(pooled.vectors[which], pooled.weight[which], pooled.count[which])

@@ -1,6 +1,6 @@
 """The best assignment of the chains of one shot to persons, and by how much it is the best.
 
-Each person is a path through chains that do not overlap in time. The joint best of all paths is found by dynamic
+Each person is a path through chains that follow each other in time. The joint best of all paths is found by dynamic
 programming over the chains in order of their start (Viterbi), where the state is the last chain of each person; and
 going through the same arcs backwards gives the best total of every single decision (max-marginals), so a margin
 counts all that would have to change with it.
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .chains import follows
 
 MAX_STATES = 256  # hypotheses that are kept after each chain
 SLACK = 30.0  # log-odds behind the best after which one is given up
@@ -48,7 +50,7 @@ def assign(
     order = sorted(range(num), key=lambda i: (first[i], last[i], i))
     layers = [_Layer(states=[(-1,) * people], forward=np.zeros(1))]
     for i in order:
-        layers.append(_step(layers[-1], i, first[i], last, log_odds[i], transition))
+        layers.append(_step(layers[-1], i, (first, last), log_odds[i], transition))
     totals = np.full((num, people + 1), -np.inf)
     backward = np.zeros(len(layers[-1].states))
     for layer, before, i in zip(reversed(layers[1:]), reversed(layers[:-1]), reversed(order), strict=True):
@@ -82,9 +84,13 @@ class _Layer:
 
 
 def _step(
-    before: _Layer, i: int, first: int, last: Sequence[int], log_odds: NDArray[np.float64], transition: Transition
+    before: _Layer,
+    i: int,
+    spans: tuple[Sequence[int], Sequence[int]],
+    log_odds: NDArray[np.float64],
+    transition: Transition,
 ) -> _Layer:
-    people = len(log_odds)
+    people, (first, last) = len(log_odds), spans
     number: dict[tuple[int, ...], int] = {}
     source, target, label, gain = [], [], [], []
     for s, state in enumerate(before.states):
@@ -93,7 +99,9 @@ def _step(
                 new, plus = state, 0.0
             else:
                 at = state[person]
-                if log_odds[person] == -np.inf or (at >= 0 and last[at] >= first):
+                if log_odds[person] == -np.inf:
+                    continue
+                if at >= 0 and not follows((first[at], last[at]), (first[i], last[i])):
                     continue
                 new = (*state[:person], i, *state[person + 1 :])
                 plus = float(log_odds[person]) + (transition(at, i) if at >= 0 else 0.0)

@@ -130,6 +130,6 @@ def _ambiguous(overlap: NDArray[np.float64], matches: NDArray[np.intp], margin: 
             if kept - changed < margin:
                 mixed[[track, other]] = True
         for free in np.setdiff1d(np.arange(num_faces), matches[:, 1]):
-            if overlap[track, face] - overlap[track, free] < margin:
+            if overlap[track, free] > 0 and overlap[track, face] - overlap[track, free] < margin:
                 mixed[track] = True
     return mixed

@@ -21,8 +21,9 @@ DRIFT = 1.5  # face heights per second that a prediction may be off more, the lo
 MAX_SIZE_RATIO = 1.6
 CLEAR_MARGIN = 0.3  # a join is unambiguous if every other is worse by this share of what is allowed
 VELOCITY_SECONDS = 0.4  # a velocity is believed for about this long
-TURN_SECONDS = 0.1  # a change of velocity counts as much as being off by what it makes in this time
+TURN_SECONDS = 0.05  # a change of velocity counts as much as being off by what it makes in this time
 NEAR_EXPAND = 0.3  # boxes this much larger meet where one person may take the place of another
+SLIP_FRAMES = 2  # a tracklet that has gone over to somebody else is noticed this late
 UNLIKE = 0.0  # log-odds of the faces under which motion alone joins nothing
 
 
@@ -78,8 +79,17 @@ class Chain:
         return len(self.frame_index)
 
     def overlaps(self, other: "Chain") -> bool:
-        """Whether one is on screen while the other is, or between two sightings of it."""
-        return self.first_frame <= other.last_frame and other.first_frame <= self.last_frame
+        """Whether one is on screen while the other is, or between two sightings of it.
+
+        A frame or two at the end of one and the start of the other do not count: that is how a change of tracks looks.
+        """
+        earlier, later = sorted((self, other), key=lambda c: (c.first_frame, c.last_frame))
+        return not follows((earlier.first_frame, earlier.last_frame), (later.first_frame, later.last_frame))
+
+
+def follows(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Whether somebody seen over the frames ``before``, first and last, may be the one seen over ``after``."""
+    return after[0] > before[1] - SLIP_FRAMES and after[0] > before[0] and after[1] > before[1]
 
 
 def link_chains(tracklets: Sequence[Tracklet], max_join_seconds: float) -> list[Chain]:

@@ -26,11 +26,12 @@ def cannot_links(chains: Sequence[Chain]) -> list[NDArray[np.intp]]:
     """For each chain the positions of the others that it cannot be, because they are on screen meanwhile."""
     links: list[list[int]] = [[] for _ in chains]
     active: list[int] = []
-    for i in sorted(range(len(chains)), key=lambda i: chains[i].first_frame):
+    for i in sorted(range(len(chains)), key=lambda i: (chains[i].first_frame, chains[i].last_frame)):
         active = [j for j in active if chains[j].last_frame >= chains[i].first_frame]
         for j in active:
-            links[i].append(j)
-            links[j].append(i)
+            if chains[i].overlaps(chains[j]):
+                links[i].append(j)
+                links[j].append(i)
         active.append(i)
     return [np.array(sorted(own), np.intp) for own in links]
 

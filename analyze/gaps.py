@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import centres, heights
+from .boxes import centres, heights, iou
 from .rows import Rows
 
 MAX_SPEED = 4.0  # face heights per second; faster is a jump to another place, not motion that may be filled in
+HIDDEN = 0.5  # IoU with a detected face from which a filled-in box is not shown: the person is hidden by it
 NEARBY = 1.0  # face heights; a person who returns within this is taken to have stayed
 
 
@@ -42,7 +43,19 @@ def fill_gaps(
     start, end = times_seconds[own.frame_index[left]], times_seconds[own.frame_index[left + 1]]
     share = ((times_seconds[frames] - start) / (end - start))[:, None]
     boxes = own.boxes_xyxy[left] * (1 - share) + own.boxes_xyxy[left + 1] * share
-    return Rows(
+    filled = Rows(
         frames, own.track[left], own.person[left], boxes.astype(np.float32), np.zeros(len(left), np.float32),
         np.full((len(left), 10), np.nan, np.float32), np.ones(len(left), bool),
     )  # fmt: skip
+    return filled.take(~_hidden(filled, rows))
+
+
+def _hidden(filled: Rows, rows: Rows) -> NDArray[np.bool_]:
+    """``(R,)`` whether a face is detected where the filled-in one would be: then that one is behind it."""
+    hidden = np.zeros(len(filled), bool)
+    first = np.searchsorted(rows.frame_index, filled.frame_index)
+    end = np.searchsorted(rows.frame_index, filled.frame_index, side="right")
+    for i in np.flatnonzero(end > first):
+        there = iou(filled.boxes_xyxy[i : i + 1], rows.boxes_xyxy[first[i] : end[i]])
+        hidden[i] = bool((there > HIDDEN).any())
+    return hidden

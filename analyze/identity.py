@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .affinity import Affinity
-from .appearance import log_odds
+from .appearance import FULL_COUNT, Pooled, log_odds, same_log_odds
 from .assignment import Assignment, assign
 from .boxes import centres
 from .chains import Chain, gap_cost
@@ -25,13 +25,16 @@ MAX_PASSES = 12
 PRIOR = 0.5  # log-odds that a face is a given main person, before anything is known
 SHORT_FRAMES, SHORT = 3, -1.5  # what is seen more briefly is perhaps no face: log-odds on top
 MEMBER = 0.1  # log-odds of being the person in whose cluster a chain is
+ELSEWHERE = -0.3  # log-odds of being elsewhere than in the other shots: the camera may have moved
+FACE_KNOWN = 0.3  # what the place in other shots, and motion that is broken, count for where faces can be compared
+UNLIKE = -0.5  # log-odds of the faces under which two clusters are two people
 STRANGER = 2.0  # log-odds against being a person with whom others of the same cluster were seen together
 ANCHOR = 6.0  # log-odds of a person's most prominent chain: it says who the person is
 MAX_STRANGERS = 20  # others who are told apart from the mains, those seen longest
 NAMED = 100.0  # the same, where a user has said so
 UNKNOWN = 0.5  # log-odds: a smaller margin between two mains leaves a chain without a person
 CONTINUES = 3.0  # log-odds of a continuation that motion explains fully
-BREAKS = -6.0  # log-odds of one that motion rules out
+BREAKS = -2.0  # log-odds of one that motion rules out
 SAME_PLACE = 2.0  # log-odds of coming back to the same place of the shot after a longer time
 OTHER_PLACE = -0.5  # log-odds of coming back far away
 NEUTRAL_HEIGHTS = 2.0  # distance of the place, in face heights, that says nothing
@@ -223,7 +226,9 @@ class _Solver:
         """Log-odds that chain ``j`` is the next of the same person after ``i``."""
         before, after = self._chains[i].tracklets[-1], self._chains[j].tracklets[0]
         if after.start - before.end <= self._max_join:
-            return float(np.clip(CONTINUES * (1 - gap_cost(before, after)), BREAKS, CONTINUES))
+            odds = float(np.clip(CONTINUES * (1 - gap_cost(before, after)), BREAKS, CONTINUES))
+            faces = self._affinity.faces.weight[[i, j]].min()
+            return odds if odds > 0 or faces < 1 else FACE_KNOWN * odds
         lost, found = before.tail, after.head
         distance = np.linalg.norm(lost.centre - found.centre) / ((lost.height + found.height) / 2)
         return float(np.clip(SAME_PLACE * (1 - distance / NEUTRAL_HEIGHTS), OTHER_PLACE, SAME_PLACE))
@@ -236,7 +241,8 @@ class _Solver:
         strangers = self._strangers(person)
         for p in range(num_persons):
             by_face, distances[:, p] = self._by_face(person == p)
-            odds[:, p] += by_face + self._by_place(person == p)
+            by_place = np.maximum(self._by_place(person == p), ELSEWHERE)
+            odds[:, p] += by_face + np.where(np.isnan(distances[:, p]), by_place, FACE_KNOWN * by_place)
             for other in strangers[p]:
                 like_other, _ = self._by_face(other)
                 odds[:, p] -= np.maximum(like_other, 0.0)
@@ -254,7 +260,8 @@ class _Solver:
         squared = ((faces.vectors - mean) ** 2).sum(axis=1)
         known = (weight > 0) & (faces.weight > 0)
         return (
-            np.asarray(log_odds(squared, faces.weight, weight), np.float64), np.where(known, np.sqrt(squared), np.nan),
+            np.asarray(log_odds(squared, (faces.weight, faces.count), (weight, weight)), np.float64),
+            np.where(known, np.sqrt(squared), np.nan),
         )  # fmt: skip
 
     def _by_place(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -271,16 +278,29 @@ class _Solver:
         return total
 
     def _strangers(self, person: NDArray[np.int8]) -> list[list[NDArray[np.bool_]]]:
-        """For each person the clusters of others who were seen together with that person."""
-        found: list[list[NDArray[np.bool_]]] = [[] for _ in range(self._bonus.shape[1])]
+        """For each person the clusters of others who are surely somebody else.
+
+        They were seen together with the person and do not look alike, or they look clearly unlike.
+        """
+        num_persons = self._bonus.shape[1]
         free = (person == OTHER) & (self._labels >= 0)
         seen = np.bincount(self._labels[free], self.frames[free])
-        for label in np.argsort(-seen, kind="stable")[:MAX_STRANGERS]:
-            members = free & (self._labels == label)
-            met = {int(person[j]) for i in np.flatnonzero(members) for j in self._apart[i]} - {OTHER}
-            for p in met:
-                found[p].append(members)
+        groups = [free & (self._labels == label) for label in np.argsort(-seen, kind="stable")[:MAX_STRANGERS]]
+        alike = same_log_odds(self._pooled(groups), self._pooled([person == p for p in range(num_persons)]))
+        found: list[list[NDArray[np.bool_]]] = [[] for _ in range(num_persons)]
+        for members, odds in zip(groups, alike, strict=True):
+            met = {int(person[j]) for i in np.flatnonzero(members) for j in self._apart[i]}
+            for p in range(num_persons):
+                if odds[p] < UNLIKE or (p in met and odds[p] <= 0):
+                    found[p].append(members)
         return found
+
+    def _pooled(self, groups: Sequence[NDArray[np.bool_]]) -> Pooled:
+        """The faces of all chains of each group together."""
+        faces, own = self._affinity.faces, np.array(groups, np.float64).reshape(len(groups), len(self._chains))
+        weight = own @ faces.weight
+        vectors = own @ (faces.vectors * faces.weight[:, None]) / np.maximum(weight, 1e-9)[:, None]
+        return Pooled(vectors, np.minimum(weight, FULL_COUNT), np.minimum(own @ faces.count, FULL_COUNT))
 
 
 def _by_shot(shot: NDArray[np.int64]) -> list[NDArray[np.intp]]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from ..configs.analysis import AnalyzeSettings
 from ..engines.protocols import Detections, VideoInfo
 from .bytetrack import ByteTracker
+from .closer import CloserLook, SecondDetector
 from .detections import DetectedFrame
 from .evidence import ChunkEvidence
 from .reid import FaceEmbedder, FaceSampler
@@ -15,11 +16,12 @@ from .shots import luma_change, stands_out
 class ChunkObserver:
     """Collects the evidence of one chunk, frame by frame."""
 
-    def __init__(self, video: VideoInfo, settings: AnalyzeSettings, embedder: FaceEmbedder):
+    def __init__(self, video: VideoInfo, settings: AnalyzeSettings, embedder: FaceEmbedder, second: SecondDetector):
         self._seconds = float(video.time_base)
         self._shots = settings.shots
         self._tracker = ByteTracker(settings.tracking)
         self._embedder = embedder
+        self._closer = CloserLook(second, settings, (video.width, video.height))
         self._sampler = FaceSampler(
             embedder, settings.identity.reid, (video.width, video.height), settings.tracking.high_score
         )
@@ -39,15 +41,19 @@ class ChunkObserver:
             # stage 2 decides. Here it costs a fragment at most, and motion across a cut is worth nothing
             self._tracker.reset()
             self._sampler.end_tracks()
+            self._closer.picture_changed()
         elif self._may_be_cut(change[0], frame.pts):
             self._sampler.doubt_all(frame.pts * self._seconds)
+            self._closer.picture_changed()
         self._frame_index.append(frame.frame_index)
         self._pts.append(frame.pts)
         self._changes.append((change[0], change[1]))
-        ids = self._tracker.update(frame.pts * self._seconds, frame.faces)
-        self._sampler.add(frame.image, frame.pts * self._seconds, frame.faces, ids)
+        seconds = frame.pts * self._seconds
+        faces = self._closer.faces(frame.image, seconds, frame.faces)
+        ids = self._tracker.update(seconds, faces)
+        self._sampler.add(frame.image, seconds, faces, ids)
         self._ids.append(ids)
-        self._faces.append(frame.faces)
+        self._faces.append(faces)
         self._tail = [*self._tail, frame.thumbnail][-2:]
         if len(self._head) < 2:
             self._head.append(frame.thumbnail)

@@ -249,7 +249,9 @@ class FaceSampler:
         gap = now - track.seen
         height, before = float(box_xyxy[3] - box_xyxy[1]), float(track.box_xyxy[3] - track.box_xyxy[1])
         moved = np.abs(box_xyxy[:2] + box_xyxy[2:] - track.box_xyxy[:2] - track.box_xyxy[2:]).max() / 2
-        share = 1 - np.exp(-gap / STABLE_SECONDS)
+        if gap > GAP_SECONDS:  # unseen is not seen with confidence
+            track.stability *= float(np.exp(-gap / STABLE_SECONDS))
+        share = 1 - np.exp(-min(gap, GAP_SECONDS) / STABLE_SECONDS)
         was_stable = track.stability >= UNSTABLE
         track.stability += share * ((score >= self._high_score) - track.stability)
         ratio = height / track.sampled_height if track.sampled_height else 1.0
@@ -267,6 +269,8 @@ class FaceSampler:
         chip = self._embedder.chip(seen.image, seen.landmarks)
         if chip is None:
             return
+        if seen.quality < GOOD:  # patience has run out: the clear face before it still counts
+            self._sample_remembered(track)
         self._pending.append((seen.row, seen.quality, chip))
         track.wait = FIRST_WAIT_SECONDS if track.due else min(2 * track.wait, LONGEST_WAIT_SECONDS)
         track.due = max(track.due - 1, 0)

@@ -1,7 +1,7 @@
 """The rows of the track file while stage 2 works on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,17 @@ class Rows:
     def of_person(self, person: int) -> "Rows":
         """The rows of one main person, in order of time."""
         return self.take(self.person == person)
+
+    def one_per_person(self) -> "Rows":
+        """The same, where of two rows of a person in a frame the one of the later track keeps the name."""
+        person = self.person.copy()
+        first = np.full(int(self.track.max(initial=-1)) + 1, np.iinfo(np.int32).max, np.int32)
+        np.minimum.at(first, self.track, self.frame_index)
+        mains = np.flatnonzero(person != OTHER)
+        order = mains[np.lexsort((-first[self.track[mains]], person[mains], self.frame_index[mains]))]
+        again = (np.diff(self.frame_index[order]) == 0) & (np.diff(person[order]) == 0)
+        person[order[1:][again]] = OTHER
+        return replace(self, person=person)
 
     def nobody_goes_on(self, frame: int, following: int) -> bool:
         """Whether somebody is seen in each of two neighbouring frames, but surely no one in both.

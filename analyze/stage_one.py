@@ -13,7 +13,8 @@ from ..configs.errors import CorruptVideoError
 from ..engines.devices import DeviceChoice, open_detector, open_embedder
 from ..engines.protocols import Decoder, Detector
 from .chunks import Chunk
-from .detections import CloserLook, detected_frames
+from .closer import SecondDetector
+from .detections import detected_frames
 from .evidence import ChunkEvidence, EvidenceStore
 from .observe import ChunkObserver
 from .reid import FaceEmbedder
@@ -29,7 +30,7 @@ class Eyes:
 
     decoder: Decoder
     detector: Detector
-    closer: CloserLook
+    second: SecondDetector
     embedder: FaceEmbedder
 
 
@@ -43,13 +44,10 @@ def open_eyes(decoder: Decoder, device: DeviceChoice, settings: AnalyzeSettings,
         )
 
     closer_size = detection.closer_size
-    closer = CloserLook(
-        (lambda: detector_of(closer_size)) if closer_size > detection.detect_size else None,
-        settings.identity.people, detection.detect_size, (decoder.info.width, decoder.info.height),
-    )  # fmt: skip
+    second = SecondDetector((lambda: detector_of(closer_size)) if closer_size > detection.detect_size else None)
     embedder = FaceEmbedder(lambda: open_embedder(settings.identity.embedder, device, threads))
     return Eyes(
-        decoder, opened.enter_context(detector_of(detection.detect_size)), opened.enter_context(closer),
+        decoder, opened.enter_context(detector_of(detection.detect_size)), opened.enter_context(second),
         opened.enter_context(closing(embedder)),
     )  # fmt: skip
 
@@ -79,9 +77,9 @@ def observe(
         ends = np.array([chunk.end for chunk in run])
         pending = {chunk.number: chunk for chunk in run}
         span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size
-        with closing(detected_frames(decoder, eyes.detector, eyes.closer, span, batch_size)) as frames:
+        with closing(detected_frames(decoder, eyes.detector, span, batch_size)) as frames:
             for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
-                observer = ChunkObserver(decoder.info, settings, eyes.embedder)
+                observer = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second)
                 for frame in own:
                     observer.add(frame)
                     progress(done + frame.frame_index - run[0].first + 1, total)
@@ -92,7 +90,7 @@ def observe(
         for chunk in pending.values():  # not one frame of it could be decoded
             missing += chunk.end - chunk.first
             _check_damage(missing, total, settings, decoder, chunk)
-            store.save(chunk, ChunkObserver(decoder.info, settings, eyes.embedder).evidence())
+            store.save(chunk, ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second).evidence())
         done += run[-1].end - run[0].first
     progress(total, total)
     return resumed

@@ -49,7 +49,7 @@ def decide(source: Source, evidence: Iterable[ChunkEvidence], settings: AnalyzeS
     num_persons = identity.num_persons
     if num_persons == 0:
         raise _no_face(source, evidence, settings)
-    rows = Rows.of_chains(chains, identity.person)
+    rows = Rows.of_chains(chains, identity.person).one_per_person()
     max_gap = settings.identity.max_gap_seconds
     filled = [fill_gaps(rows, p, times, shot_of_frame, max_gap) for p in range(num_persons)]
     rows = Rows.joined([rows, *filled])

@@ -24,6 +24,7 @@ JUMP_SPEED = 6.0  # face heights per second on top
 LONG_GAP_SECONDS = 0.5
 CLEAR_MARGIN = 1.0  # log-odds; less is a doubtful assignment
 HELD = {"contact": 0.05, "crossing": 0.1, "gap": 0.1, "jump": 0.15, "duplicate": 0.1}  # through one unbroken track
+CLEAR_BLIND_MARGIN = 5.0  # the same where no face could be compared: places tell little across cuts
 TEMPER = 2.0  # log-odds are divided by this: cues are not quite independent
 LEAST, MOST = 0.01, 0.95
 MERGE_SECONDS = 0.5  # contacts closer than this are one
@@ -76,18 +77,19 @@ class SuspectFinder:
 
     def _suspect(self, kind: str, span: tuple[int, int], note: str, persons: Sequence[int], **facts: float) -> Suspect:
         """A suspect over frames ``span``, weighed by how ``persons`` were decided around it."""
-        margin, tracks = np.inf, set[int]()
+        margin, tracks, unbroken = np.inf, set[int](), True
         for person in persons:
             before, after = self._tracks_around(person, *span)
             tracks |= {before, after} - {-1}
             if before != after:
+                unbroken = False
                 margin = min([margin, *(float(self._identity.margin[t]) for t in (before, after) if t >= 0)])
         evidence = dict(facts)
         if np.isfinite(margin):
             evidence["margin"] = margin
             probability = 1 / (1 + np.exp(max(margin, 0.0) / TEMPER))
         else:
-            probability = HELD[kind]
+            probability = HELD[kind] if unbroken else LEAST
         evidence.update(self._faces_around(tracks, persons), stability=self._stability(tracks, *span))
         return self._made(kind, span, probability, note, evidence)
 
@@ -207,7 +209,8 @@ class SuspectFinder:
         """A track that could nearly as well be another main person; ``cut`` where it begins its shot."""
         identity, shots = self._identity, self._line.shot_of_frame
         found = []
-        for track in np.flatnonzero(identity.margin < CLEAR_MARGIN).tolist():
+        blind = np.isnan(identity.distances).all(axis=1)
+        for track in np.flatnonzero(identity.margin < np.where(blind, CLEAR_BLIND_MARGIN, CLEAR_MARGIN)).tolist():
             chain, margin = self._chains[track], float(identity.margin[track])
             first, last = chain.first_frame, chain.last_frame
             begins_shot = first > 0 and bool(shots[first - 1] != shots[first])
@@ -218,7 +221,7 @@ class SuspectFinder:
             evidence = {"margin": margin, "stability": self._stability({int(track)}, first, last)}
             distances = identity.distances[track]
             evidence |= {f"distance_{PERSONS[p]}": float(d) for p, d in enumerate(distances) if np.isfinite(d)}
-            probability = 1 / (1 + np.exp(max(margin, 0.0)))
+            probability = 1 / (1 + np.exp(max(margin, 0.0) / TEMPER))
             found.append(self._made("cut" if begins_shot else "low_margin", (first, last), probability, note, evidence))
         return found
 

@@ -31,7 +31,7 @@ class DetectionSettings:
     )
     closer_size: int = setting(
         896,
-        "Longer side of the picture for a second look at frames that show small faces instead of the main persons; "
+        "Longer side of the picture for a second look where main persons may be too small for the first; "
         "not above --detect-size means never.",
         unit="pixels",
         minimum=0,

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from dft.cli import PASSES, cli, main
+from dft.configs.analysis import STAGE_TWO
 from dft.configs.settings import all_settings
 
 SRC = str(Path(sys.modules["dft"].__path__[0]).parent)
@@ -84,6 +85,12 @@ def test_each_setting_of_a_pass_is_a_flag_of_its_command():
         assert {setting.flag for setting in all_settings(settings).values()} <= flags
 
 
+def test_reidentify_has_the_flags_of_stage_two_alone():
+    flags = {option for parameter in COMMANDS["dft", "tracks", "reidentify"].params for option in parameter.opts}
+    known = {name: setting.flag for name, setting in all_settings(PASSES["analyze"]).items()}
+    assert {flag for flag in known.values() if flag in flags} == {known[name] for name in STAGE_TWO}
+
+
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)
 def test_commands_with_a_result_know_json_quiet_and_log_level(path):
     flags = {option for parameter in LEAVES[path].params for option in parameter.opts}
@@ -106,6 +113,10 @@ def test_version(dft):
         ["analyze", "in.mp4", "--device", "abacus"],
         ["analyze", "in.mp4", "--batch-size", "many"],
         ["tracks", "show"],
+        ["tracks", "score", "in.parquet"],
+        ["tracks", "score", "in.parquet", "truth.parquet", "--iou", "0"],
+        ["tracks", "reidentify"],
+        ["tracks", "reidentify", "in.parquet", "--detect-size", "320"],
         ["completion", "tcsh"],
     ],
     ids=" ".join,
@@ -116,7 +127,7 @@ def test_wrong_usage_is_status_2(dft, words):
     assert "Error: " in err and "Traceback" not in err
 
 
-def bad_inputs(tmp_path, talk):
+def bad_inputs(tmp_path, talk, tracks):
     (tmp_path / "text.mp4").write_text("no video\n" * 50)
     (tmp_path / "dft.toml").write_text("[analyze]\nhigh_score = 'much'\n")
     return {
@@ -133,18 +144,25 @@ def bad_inputs(tmp_path, talk):
         "no tracks": (["tracks", "show", tmp_path / "no.parquet"], "there is no track file"),
         "text as tracks": (["tracks", "validate", tmp_path / "text.mp4"], "is not a whole Parquet file"),
         "plot of nothing": (["tracks", "plot", tmp_path / "no.parquet"], "there is no track file"),
+        "score of nothing": (["tracks", "score", tmp_path / "no.parquet", tracks], "there is no track file"),
+        "no truth": (["tracks", "score", tracks, tmp_path / "no.parquet"], "there is no truth"),
+        "text as truth": (["tracks", "score", tracks, tmp_path / "text.mp4"], "is not a whole Parquet file"),
+        "reidentify nothing": (["tracks", "reidentify", tmp_path / "no.parquet"], "there is no track file"),
+        "in place": (["tracks", "reidentify", tracks], "exists; allow replacing it"),
+        "no evidence": (["tracks", "reidentify", tracks, "-o", tmp_path / "n.parquet"], "there is no evidence in"),
     }
 
 
 BAD = (
     "missing, text, folder, this folder, range, settings file, no settings file, model, no folder, same file, "
-    "no tracks, text as tracks, plot of nothing"
+    "no tracks, text as tracks, plot of nothing, score of nothing, no truth, text as truth, reidentify nothing, "
+    "in place, no evidence"
 )
 
 
 @pytest.mark.parametrize("case", BAD.split(", "))
-def test_errors_are_one_line_and_status_1(dft, tmp_path, talk, case):
-    words, part = bad_inputs(tmp_path, talk)[case]
+def test_errors_are_one_line_and_status_1(dft, tmp_path, talk, tracks, case):
+    words, part = bad_inputs(tmp_path, talk, tracks)[case]
     before = sorted(tmp_path.iterdir())
     status, out, err = dft(*words)
     assert (status, out) == (1, "")
@@ -241,6 +259,55 @@ def test_tracks_plot(dft, tracks, tmp_path):
     assert status == 1 and "--overwrite" in err
     status, out, _ = dft("tracks", "plot", tracks, "-o", picture, "--overwrite", "--json")
     assert status == 0 and json.loads(out) == {"output": str(picture)}
+
+
+@pytest.fixture(scope="module")
+def truth(talk, tmp_path_factory) -> Path:
+    """What ``dft demo`` writes beside its video."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path_factory.mktemp("truth") / "talk.truth.parquet"
+    pq.write_table(pa.Table.from_pylist([vars(row) for row in talk.truth]), path)
+    return path
+
+
+def test_tracks_score(dft, tracks, truth):
+    status, out, err = dft("tracks", "score", tracks, truth)
+    assert (status, err) == (0, "")
+    assert "coverage" in out and "switches" in out and "Nothing is named wrong." in out
+    status, out, err = dft("tracks", "score", tracks, truth, "--json", "--iou", "0.3")
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert (result["wrong"], result["switches"], result["min_iou"]) == (0, 0, 0.3)
+    assert result["coverage"] > 0.98 and result["names"] == {"A": "A", "B": "B"}
+
+
+def test_tracks_score_against_another_track_file(dft, tracks):
+    status, out, _ = dft("tracks", "score", tracks, tracks, "--json")
+    assert status == 0
+    assert json.loads(out)["coverage"] == 1.0
+
+
+def test_keep_evidence_and_reidentify(dft, talk, tmp_path):
+    output = tmp_path / "t.parquet"
+    assert dft("analyze", talk.video, "-o", output, "--keep-evidence", *FAST)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.evidence", "t.parquet"]
+    again = tmp_path / "again.parquet"
+    status, out, err = dft("tracks", "reidentify", output, "-o", again)
+    assert (status, err) == (0, "") and out.count("\n") == 1
+    assert out.startswith(f"{again}: A and B in 110 frames, 3 shots, ")
+    assert again.read_bytes() == output.read_bytes()
+    evidence = ["--evidence", tmp_path / "t.evidence"]
+    status, out, err = dft("tracks", "reidentify", again, *evidence, "--overwrite", "--people", "1", "--json")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert report["persons"] == ["A"] and report["output"] == str(again) and report["reid_seconds"] == 0
+    from dft.trackio.files import read_tracks
+
+    assert read_tracks(again).metadata.settings["people"] == 1
+    assert dft("tracks", "reidentify", output, "-o", again, "--overwrite", "--main", "0.9,0.9@1")[0] == 1
+    assert read_tracks(again).metadata.persons == ("A",), "an error leaves what was there"
 
 
 def test_settings_page(dft):

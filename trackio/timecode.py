@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 
-_TIMECODE = re.compile(r"(\d+:){0,2}\d+(\.\d*)?")
+_TIMECODE = re.compile(r"(\d{1,9}:){0,2}\d{1,9}(\.\d*)?")
 
 
 def format_timecode(seconds: float | Fraction) -> str:

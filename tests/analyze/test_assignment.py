@@ -1,6 +1,6 @@
 """The dynamic programme finds what trying every assignment finds, and so do all its max-marginals."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def total_of(person, first, last, log_odds, transition):
     for p in range(log_odds.shape[1]):
         own = sorted((i for i in range(len(first)) if person[i] == p), key=lambda i: (first[i], last[i], i))
         total += sum(float(log_odds[i, p]) for i in own)
-        for before, after in zip(own, own[1:], strict=False):
+        for before, after in pairwise(own):
             if last[before] >= first[after]:
                 return -np.inf
             total += transition(before, after)
@@ -39,24 +39,35 @@ def best_of_all(first, last, log_odds, transition):
     return totals
 
 
-LOG_ODDS = st.one_of(st.floats(-6, 6), st.sampled_from([0.0, -np.inf]))
-
-
 @st.composite
-def instances(draw):
-    """Up to six chains of one to six frames within eight, for one to three persons."""
+def instances(draw, most=6.0):
+    """Up to six chains of one to six frames within eight, for one to three persons; ``most`` is the largest figure."""
+    log_odds_ = st.one_of(st.floats(-most, most), st.sampled_from([0.0, -np.inf]))
     num, people = draw(st.integers(1, 6)), draw(st.integers(1, 3))
     first = [draw(st.integers(0, 7)) for _ in range(num)]
     last = [f + draw(st.integers(0, 5)) for f in first]
-    log_odds = np.array([[draw(LOG_ODDS) for _ in range(people)] for _ in range(num)])
-    steps = np.array([[draw(st.floats(-4, 4)) for _ in range(num)] for _ in range(num)])
+    log_odds = np.array([[draw(log_odds_) for _ in range(people)] for _ in range(num)])
+    steps = np.array([[draw(st.floats(-most / 2, most / 2)) for _ in range(num)] for _ in range(num)])
     return first, last, log_odds, lambda i, j: float(steps[i, j])
 
 
 @settings(deadline=None, max_examples=120)
 @given(instances())
 def test_it_equals_brute_force(instance):
-    """The best total, and every max-marginal."""
+    """The best total, and every max-marginal, as long as no hypothesis is given up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assignment, "SLACK", np.inf)
+        check_by_brute_force(instance)
+
+
+@settings(deadline=None, max_examples=60)
+@given(instances(1.7))
+def test_what_is_close_is_never_given_up(instance):
+    """Here no two hypotheses are further apart than ``SLACK``."""
+    check_by_brute_force(instance)
+
+
+def check_by_brute_force(instance):
     first, last, log_odds, _ = instance
     found, wanted = assign(*instance), best_of_all(*instance)
     assert found.person.dtype == np.int8 and found.totals.dtype == np.float64
@@ -146,6 +157,13 @@ def test_too_many_hypotheses_are_pruned_not_wrong(monkeypatch):
     assert np.count_nonzero(found.person >= 0) == 3 and set(found.person[found.person >= 0].tolist()) == {0, 1, 2}
     assert found.totals.max() == pytest.approx(total_of(found.person, first, last, log_odds, no_cost))
     assert (found.totals <= whole.totals + 1e-9).all()
+
+
+def test_what_is_far_behind_is_given_up():
+    """With a margin beyond measure."""
+    found = assign([0, 20], [9, 29], np.array([[100.0, 0.0], [0.5, 0.2]]), no_cost)
+    assert found.person.tolist() == [0, 0]
+    assert np.isneginf(found.totals[0, 1:]).all() and found.totals[1].tolist() == [100.5, 100.2, 100.0]
 
 
 def test_a_long_shot_takes_little_time():

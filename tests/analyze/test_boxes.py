@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dft.analyze.boxes import areas, centres, expand, heights, iou
+from dft.analyze.boxes import areas, centres, expand, heights, intersections, iou
 
 CORNERS = hnp.arrays(np.float32, st.tuples(st.integers(0, 6), st.just(2)), elements=st.floats(0, 2000, width=32))
 
@@ -45,3 +45,17 @@ def test_known_values():
 def test_boxes_without_area_overlap_nothing():
     point = np.array([[5.0, 5, 5, 5]])
     assert iou(point, point).tolist() == [[0.0]]
+
+
+@given(boxes(), boxes())
+def test_what_is_shared_is_no_more_than_either(a, b):
+    shared = intersections(a, b)
+    assert shared.shape == (len(a), len(b)) and shared.dtype == np.float64
+    assert (shared >= 0).all()
+    assert (shared <= np.minimum(areas(a)[:, None], areas(b)[None]) * (1 + 1e-9)).all()
+    np.testing.assert_array_equal(shared > 0, iou(a, b) > 0)
+
+
+def test_known_intersections():
+    a, b = np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 5, 15, 15], [2, 2, 4, 4], [10, 0, 20, 10], [-5, -5, 50, 50]])
+    assert intersections(a, b).tolist() == [[25, 4, 0, 100]]

@@ -5,12 +5,13 @@ import pytest
 
 from dft.analyze.chunks import Chunk
 from dft.analyze.evidence import ChunkEvidence, EvidenceStore
-from dft.configs.errors import OutputError
+from dft.configs.errors import EvidenceError, OutputError
 
+EMBEDDER = ("dlib", "ab" * 32, "0.6", "")
 CHUNKS = [Chunk(i, 10 * i, 10 * i + 10) for i in range(4)]
 
 
-def evidence_of(chunk: Chunk, num_faces: int = 7) -> ChunkEvidence:
+def evidence_of(chunk: Chunk, num_faces: int = 7, embedder=EMBEDDER) -> ChunkEvidence:
     random = np.random.default_rng(chunk.number)
     return ChunkEvidence(
         np.arange(chunk.first, chunk.end, dtype=np.int32),
@@ -22,6 +23,11 @@ def evidence_of(chunk: Chunk, num_faces: int = 7) -> ChunkEvidence:
         random.random(num_faces).astype(np.float32),
         random.random((num_faces, 10)).astype(np.float32),
         random.integers(-1, 3, num_faces).astype(np.int32),
+        random.random(num_faces).astype(np.float32),
+        np.arange(0, num_faces, 3).astype(np.int32),
+        random.random((len(range(0, num_faces, 3)), 128 if num_faces else 0)).astype(np.float32),
+        random.random(len(range(0, num_faces, 3))).astype(np.float32),
+        np.array(embedder),
     )
 
 
@@ -43,6 +49,22 @@ def test_round_trip(store, num_faces):
     store.save(CHUNKS[1], evidence)
     assert_same(store.load(CHUNKS[1]), evidence)
     assert store.load(CHUNKS[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("embedder", "unit"),
+    [
+        (EMBEDDER, 0.6),
+        (("dlib", "ab" * 32, "0.6", "the device is lost; restart"), 0.6),
+        (("", "", "", ""), 1.0),
+        (("", "", "", "no weights: größer ✓"), 1.0),
+    ],
+    ids=str,
+)
+def test_the_embedder_is_kept(store, embedder, unit):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0], embedder=embedder))
+    loaded = store.load(CHUNKS[0])
+    assert tuple(loaded.embedder.tolist()) == embedder and loaded.distance_unit == unit
 
 
 def test_nothing_is_made_before_the_first_chunk(store, tmp_path):
@@ -116,3 +138,44 @@ def test_remove(store):
     store.remove()
     store.remove()
     assert not store.folder.exists()
+
+
+def test_kept_evidence_is_opened_whatever_it_depends_on(store):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    opened = EvidenceStore.opened(store.folder)
+    assert_same(opened.load(CHUNKS[0]), evidence_of(CHUNKS[0]))
+    assert EvidenceStore(store.folder, {"video": "ab", "size": 640}).load(CHUNKS[0]) is not None  # nothing was removed
+
+
+def test_opening_what_is_not_there_makes_nothing(tmp_path):
+    assert EvidenceStore.opened(tmp_path / "none").load(CHUNKS[0]) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_chunks_are_there(store):
+    for chunk in CHUNKS:
+        store.save(chunk, evidence_of(chunk))
+    finished = store.finished(CHUNKS)
+    assert finished.checked() is finished and len(list(finished)) == len(CHUNKS)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PK")], ids=["missing", "damaged"]
+)
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_a_chunk_that_is_not_there_whole_is_told(store, number, damage):
+    for chunk in CHUNKS:
+        store.save(chunk, evidence_of(chunk))
+    damage(store.folder / f"chunk-{number:05d}.npz")
+    with pytest.raises(EvidenceError, match=rf"not complete; got no sound chunk {number}; expected 4 chunks"):
+        store.finished(CHUNKS).checked()
+
+
+@pytest.mark.parametrize("name", ["stability", "embedded", "embeddings", "embedding_quality", "embedder"])
+def test_a_chunk_of_an_older_version_is_missing(store, name, caplog):
+    store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
+    path = store.folder / "chunk-00000.npz"
+    with np.load(path) as arrays:
+        kept = {key: arrays[key] for key in arrays.files if key != name}
+    np.savez(path, **kept)
+    assert store.load(CHUNKS[0]) is None and "damaged" in caplog.text

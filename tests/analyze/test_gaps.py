@@ -60,3 +60,23 @@ def test_two_chains_of_a_person_are_bridged(chain):
 def test_nothing_to_fill(chain):
     assert len(filled([chain(range(10), 100.0)])) == 0
     assert len(filled([chain(range(10), 100.0)], (1,))) == 0
+
+
+def test_bridged_rows_belong_to_the_track_before(chain):
+    made = filled(
+        [chain(range(5), 100.0), chain(range(10, 15), 104.0), chain(range(20, 30), 104.0)], (1, 1, 1), person=1
+    )
+    assert made.frame_index.tolist() == [*range(5, 10), *range(15, 20)]
+    assert made.track.tolist() == [0] * 5 + [1] * 5 and set(made.person.tolist()) == {1}
+
+
+@pytest.mark.parametrize(("missing", "far", "is_filled"), [(2, 130.0, True), (2, 160.0, False), (20, 400.0, True)])
+def test_the_longer_the_gap_the_further_may_one_have_moved(chain, missing, far, is_filled):
+    """A face height, and four per second on top."""
+    chains = [chain(range(5), 100.0), chain(range(5 + missing, 60), 100.0 + far)]
+    assert len(filled(chains, (0, 0))) == (missing if is_filled else 0)
+
+
+def test_between_two_unknown_tracks_nothing_is_made_up(chain):
+    assert len(filled([chain(range(5), 100.0), chain(range(10, 15), 104.0)], (-1, -1))) == 0
+    assert len(filled([chain(range(5), 100.0), chain(range(10, 15), 104.0)], (0, -1))) == 0

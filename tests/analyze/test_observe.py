@@ -1,17 +1,24 @@
 """The flow of pass one over fakes: no codec, no model, exact truth."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dft.analyze.chunks import plan_chunks
-from dft.analyze.evidence import EvidenceStore
-from dft.analyze.pipeline import Source, damage, decide, observe
+from dft.analyze.closer import SecondDetector
+from dft.analyze.evidence import EvidenceStore, FinishedChunks
+from dft.analyze.reid import FaceEmbedder
+from dft.analyze.report import notes_on
+from dft.analyze.source import Source
+from dft.analyze.stage_one import Eyes, observe
+from dft.analyze.stage_two import decide
 from dft.configs.analysis import AnalyzeSettings
-from dft.configs.errors import CorruptVideoError, NoFaceError
+from dft.configs.errors import CorruptVideoError, EngineError, ModelError, NoFaceError
 from dft.configs.settings import build
-from dft.engines.fake import FakeDecoder, FakeDetector, FakeFace, FakeImage, fake_info
+from dft.engines.devices import DeviceChoice
+from dft.engines.fake import FakeDecoder, FakeDetector, FakeEmbedder, FakeFace, FakeImage, fake_info
 
 NUM = 120
 SETTINGS = build(AnalyzeSettings, {"chunk_seconds": 1.0})
@@ -21,26 +28,55 @@ def silent(done: int, total: int) -> None:
     pass
 
 
-def two_people(num: int = NUM, cut: int | None = 60) -> list[FakeImage]:
-    """A on the left, B on the right; another camera from ``cut`` on, where both lie 40 pixels lower."""
+def two_people(num: int = NUM, cut: int | None = 60, *, change_places: bool = False) -> list[FakeImage]:
+    """A on the left, B on the right; another camera from ``cut`` on, where both lie 40 pixels lower.
+
+    With ``change_places`` B is on the left and A on the right there.
+    """
     images = []
     for number in range(num):
         low = 40.0 if cut is not None and number >= cut else 0.0
-        a = FakeFace((100.0 + 0.2 * number, 80 + low, 180 + 0.2 * number, 180 + low), 0.9, 0)
-        b = FakeFace((440.0, 90 + low, 520.0, 190 + low), 0.8, 1)
+        left, right = (1, 0) if low and change_places else (0, 1)
+        a = FakeFace((100.0 + 0.2 * number, 80 + low, 180 + 0.2 * number, 180 + low), 0.9, left)
+        b = FakeFace((440.0, 90 + low, 520.0, 190 + low), 0.8, right)
         images.append(FakeImage((a, b), luma=90 if low else 160))
     return images
 
 
-def analysed(decoder: FakeDecoder, folder: Path, settings: AnalyzeSettings = SETTINGS):
-    """Both stages: what was decided, and the evidence."""
-    detector = FakeDetector()
-    source = Source(decoder.info, decoder.index, "ab" * 32, detector.model)
+class FailingEmbedder(FakeEmbedder):
+    """Fails from a batch on."""
+
+    def __init__(self, batches: int):
+        super().__init__()
+        self._left = batches
+
+    def embed(self, chips):
+        self._left -= 1
+        if self._left < 0:
+            raise EngineError("the device is lost", hint="restart")
+        return super().embed(chips)
+
+
+def observed(
+    decoder: FakeDecoder,
+    folder: Path,
+    settings: AnalyzeSettings = SETTINGS,
+    open_embedder: Callable[[], FakeEmbedder] = FakeEmbedder,
+    second: SecondDetector | None = None,
+) -> tuple[Source, FinishedChunks]:
+    """Stage 1: the video, and the evidence."""
+    detector, second = FakeDetector(), second or SecondDetector(None)
+    source = Source.of(decoder.info, decoder.index, "ab" * 32, detector.model, DeviceChoice("cpu", "asked for"))
     chunks = plan_chunks(decoder.index, decoder.info.time_base, settings.chunks.chunk_seconds)
     store = EvidenceStore(folder, source.evidence_key(settings))
-    observe(decoder, detector, chunks, store, settings, silent)
-    evidence = store.finished(chunks)
-    return decide(source, evidence, settings), damage(source, evidence)
+    observe(Eyes(decoder, detector, second, FaceEmbedder(open_embedder)), chunks, store, settings, silent)
+    return source, store.finished(chunks)
+
+
+def analysed(decoder: FakeDecoder, folder: Path, settings: AnalyzeSettings = SETTINGS, **eyes):
+    """Both stages: what was decided, and what a user should know."""
+    source, evidence = observed(decoder, folder, settings, **eyes)
+    return decide(source, evidence, settings), notes_on(source, evidence)
 
 
 def test_two_people_across_a_cut(tmp_path):
@@ -56,11 +92,12 @@ def test_two_people_across_a_cut(tmp_path):
     np.testing.assert_allclose(x1, 100 + 0.2 * np.arange(NUM), atol=1e-3)
 
 
+@pytest.mark.parametrize("change_places", [False, True], ids=["same places", "other places"])
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0, 60.0])
-def test_the_chunk_length_does_not_change_the_result(tmp_path, seconds):
-    settings = build(AnalyzeSettings, {"chunk_seconds": seconds})
-    decoder = FakeDecoder(two_people(), keyframes=range(0, NUM, 5))
-    whole, _ = analysed(FakeDecoder(two_people(), keyframes=range(0, NUM, 5)), tmp_path / "whole")
+def test_the_chunk_length_does_not_change_the_result(tmp_path, seconds, change_places):
+    settings, images = build(AnalyzeSettings, {"chunk_seconds": seconds}), two_people(change_places=change_places)
+    decoder = FakeDecoder(images, keyframes=range(0, NUM, 5))
+    whole, _ = analysed(FakeDecoder(images, keyframes=range(0, NUM, 5)), tmp_path / "whole")
     decision, _ = analysed(decoder, tmp_path / "c", settings)
     columns = [name for name in whole.table.column_names if name != "track_id"]
     assert (
@@ -128,3 +165,134 @@ def test_a_bystander_has_no_person_and_no_side(tmp_path):
     others = [row for row in decision.table.to_pylist() if row["person"] is None]
     assert len(others) == NUM and {row["side"] for row in others} == {None}
     assert {row["x1"] for row in others} == {290.0}
+
+
+def identities_of(source: Source, evidence: FinishedChunks, images: list[FakeImage]) -> list[tuple[int, int]]:
+    """Frame and identity of each embedded face, by its vector; checked against who is seen there."""
+    found = []
+    for chunk in evidence:
+        assert (np.diff(chunk.embedded) > 0).all()
+        for row, vector in zip(chunk.embedded, chunk.embeddings, strict=True):
+            frame, identity = int(chunk.detection_frame[row]), int(vector.argmax())
+            (true,) = [f.identity for f in images[frame].faces if np.allclose(f.box_xyxy, chunk.boxes_xyxy[row])]
+            assert identity == true
+            found.append((frame, identity))
+    return found
+
+
+@pytest.mark.parametrize("seconds", [1.0, 60.0])
+def test_faces_on_both_sides_of_a_cut_are_embedded(tmp_path, seconds):
+    images, settings = two_people(change_places=True), build(AnalyzeSettings, {"chunk_seconds": seconds})
+    source, evidence = observed(FakeDecoder(images, keyframes=range(0, NUM, 5)), tmp_path / "c", settings)
+    found = identities_of(source, evidence, images)
+    for person in (0, 1):
+        assert any(33 <= frame < 60 for frame, identity in found if identity == person)
+        assert any(60 <= frame < 66 for frame, identity in found if identity == person)
+    assert len(found) < 0.25 * 2 * NUM
+    for chunk in evidence:
+        assert chunk.embedder.tolist() == ["fake", "0" * 64, "1.0", ""] and chunk.distance_unit == 1
+
+
+def test_persons_keep_who_they_are_when_they_change_places(tmp_path):
+    images = two_people(change_places=True)
+    decision, notes = analysed(FakeDecoder(images, keyframes=range(0, NUM, 25)), tmp_path / "c")
+    assert notes == [] and decision.persons == ("A", "B")
+    for row in decision.table.to_pylist():
+        own = [f.identity for f in images[row["frame_index"]].faces if abs(f.box_xyxy[0] - row["x1"]) < 1]
+        assert [row["person"]] == ["AB"[identity] for identity in own]
+
+
+def test_a_cut_to_a_similar_picture_is_doubted(tmp_path):
+    """The picture changes less than at a cut: tracklets go on, but faces on both sides are embedded."""
+    images = [FakeImage(image.faces, luma=100 if number < 60 else 105) for number, image in enumerate(two_people())]
+    settings = build(AnalyzeSettings, {"chunk_seconds": 60.0})
+    source, evidence = observed(FakeDecoder(images), tmp_path / "c", settings)
+    (chunk,) = evidence
+    assert chunk.luma_change[60, 0] == 5 < settings.shots.cut_level
+    frames = sorted({frame for frame, _ in identities_of(source, evidence, images)})
+    assert any(33 <= frame < 60 for frame in frames) and any(60 <= frame < 66 for frame in frames)
+    quiet = observed(FakeDecoder(two_people(cut=None)), tmp_path / "quiet", settings)
+    quiet_frames = {frame for frame, _ in identities_of(*quiet, two_people(cut=None))}
+    assert not any(33 <= frame < 66 for frame in quiet_frames)
+
+
+@pytest.mark.parametrize(("mode", "num"), [("off", 0), ("always", 2 * NUM)])
+def test_modes(tmp_path, mode, num):
+    settings = build(AnalyzeSettings, {"reid": mode})
+    _, evidence = observed(FakeDecoder(two_people()), tmp_path / "c", settings)
+    assert sum(len(chunk.embedded) for chunk in evidence) == num
+    assert {chunk.embedder[0] for chunk in evidence} == {"fake" if num else ""}
+
+
+def test_nobody_needs_no_embedder(tmp_path):
+    def never_opened() -> FakeEmbedder:
+        raise AssertionError("opened without need")
+
+    observed(FakeDecoder([FakeImage()] * 50), tmp_path / "c", open_embedder=never_opened)
+    observed(FakeDecoder(two_people()), tmp_path / "off", build(AnalyzeSettings, {"reid": "off"}), never_opened)
+
+
+def test_an_embedder_that_cannot_be_opened(tmp_path):
+    def missing() -> FakeEmbedder:
+        raise ModelError("no weights", hint="install them")
+
+    decision, notes = analysed(FakeDecoder(two_people()), tmp_path / "c", open_embedder=missing)
+    assert notes == ["faces could not be told apart, only places and motion: no weights; install them"]
+    assert decision.persons == ("A", "B") and decision.table.num_rows == 2 * NUM
+
+
+def test_an_embedder_that_fails_midway(tmp_path):
+    settings = build(AnalyzeSettings, {"chunk_seconds": 1.0})
+    source, evidence = observed(
+        FakeDecoder(two_people(), keyframes=range(0, NUM, 25)), tmp_path / "c", settings, lambda: FailingEmbedder(2)
+    )
+    chunks = list(evidence)
+    assert [len(chunk.embedded) > 0 for chunk in chunks] == [True, True, False, False, False]
+    assert [str(chunk.embedder[3]) for chunk in chunks] == ["", "", *["the device is lost; restart"] * 3]
+    assert {str(chunk.embedder[0]) for chunk in chunks} == {"fake"}
+    (note,) = notes_on(source, evidence)
+    assert note.startswith("from some point on, faces could not be told apart") and "the device is lost" in note
+    assert decide(source, evidence, settings).persons == ("A", "B")
+
+
+def test_a_resumed_analysis_keeps_what_it_had(tmp_path):
+    """The embedder fails, then the analysis is killed; the next run goes on with an embedder that works."""
+    images = two_people()
+    observed(FakeDecoder(images, keyframes=range(0, NUM, 25)), tmp_path / "c", open_embedder=lambda: FailingEmbedder(1))
+    for number in (3, 4):
+        (tmp_path / "c" / f"chunk-{number:05d}.npz").unlink()
+    decoder = FakeDecoder(images, keyframes=range(0, NUM, 25))
+    source, evidence = observed(decoder, tmp_path / "c")
+    assert decoder.decoded == list(range(75, NUM))
+    chunks = list(evidence)
+    assert [len(chunk.embedded) > 0 for chunk in chunks] == [True, False, False, True, True]
+    assert [str(chunk.embedder[3]) for chunk in chunks] == ["", *["the device is lost; restart"] * 2, "", ""]
+    assert "from some point on" in notes_on(source, evidence)[0]
+
+
+def test_a_second_run_finds_the_same(tmp_path):
+    first, second = (
+        analysed(FakeDecoder(two_people(change_places=True), keyframes=range(0, NUM, 25)), tmp_path / "c")[0]
+        for _ in range(2)
+    )
+    assert first.table.equals(second.table) and first.suspects == second.suspects and first.tracks == second.tracks
+
+
+def test_chunks_say_how_sure_each_detection_is(tmp_path):
+    images = [FakeImage((FakeFace((100, 80, 180, 180), 0.9 if i < 25 else 0.5),)) for i in range(50)]
+    (chunk,) = observed(FakeDecoder(images), tmp_path / "c", build(AnalyzeSettings, {"chunk_seconds": 60.0}))[1]
+    assert chunk.stability.dtype == np.float32 and (chunk.stability[:25] == 1).all()
+    assert (np.diff(chunk.stability[24:]) < 0).all() and chunk.stability[-1] == pytest.approx(np.exp(-1), abs=1e-3)
+
+
+def test_small_faces_are_looked_at_more_closely(tmp_path):
+    class Sharper(FakeDetector):
+        def detect(self, batch):
+            return super().detect([FakeImage(tuple(FakeFace(f.box_xyxy, 0.95) for f in i.faces)) for i in batch])
+
+    images = [FakeImage((FakeFace((100, 80, 116, 100), 0.5),)) for _ in range(50)]
+    sharper = SecondDetector(Sharper)
+    (first, second) = observed(FakeDecoder(images, keyframes=[25]), tmp_path / "c", second=sharper)[1]
+    assert sharper.num_frames == 50
+    for chunk in (first, second):
+        assert (chunk.scores == np.float32(0.95)).all() and (chunk.tracklet == 0).all()

@@ -40,10 +40,27 @@ def test_a_jump_is_measured_in_faces(tracklet):
     assert sizes(pure([tracklet(range(50), places, height=40)], NOBODY)) == [20, 30]
 
 
-def test_unseen_for_a_while_one_may_be_further_off(tracklet):
-    places = [300.0] * 20 + [500.0] * 30
-    assert sizes(pure([tracklet(range(50), places)], NOBODY)) == [20, 30]
-    assert sizes(pure([tracklet([*range(20), *range(28, 58)], places)], NOBODY)) == [50]
+def test_in_more_time_one_may_be_further_off(tracklet):
+    places = [300.0] * 20 + [390.0] * 30
+    assert sizes(pure([tracklet(range(50), places, fps=60.0)], NOBODY)) == [20, 30]
+    assert sizes(pure([tracklet(range(50), places, fps=25.0)], NOBODY)) == [50]
+
+
+@pytest.mark.parametrize(
+    ("missing", "fps", "expected"),
+    [
+        pytest.param(1, 25.0, [50], id="a frame"),
+        pytest.param(2, 25.0, [20, 30], id="two frames"),
+        pytest.param(20, 25.0, [20, 30], id="long"),
+        pytest.param(4, 60.0, [50], id="the same time at a higher rate"),
+        pytest.param(6, 60.0, [20, 30], id="longer at a higher rate"),
+        pytest.param(0, 5.0, [50], id="frames far apart are no gap"),
+        pytest.param(1, 5.0, [20, 30], id="a frame at a low rate"),
+    ],
+)
+def test_a_gap_splits(tracklet, missing, fps, expected):
+    frames = [*range(20), *range(20 + missing, 50 + missing)]
+    assert sizes(pure([tracklet(frames, 300.0, fps=fps)], NOBODY)) == expected
 
 
 def test_steps_are_in_heights_of_the_smaller_face(tracklet):
@@ -61,8 +78,9 @@ def test_a_doubtful_frame_splits(tracklet, doubtful, expected):
 
 
 def test_a_doubtful_frame_in_which_nobody_is_seen_splits_too(tracklet):
-    frames = [*range(20), *range(25, 40)]
-    assert sizes(pure([tracklet(frames, 300.0)], np.array([22]))) == [20, 15]
+    frames = [*range(20), *range(21, 36)]
+    assert sizes(pure([tracklet(frames, 300.0)], NOBODY)) == [35]
+    assert sizes(pure([tracklet(frames, 300.0)], np.array([20]))) == [20, 15]
 
 
 def test_a_doubtful_frame_splits_everybody(tracklet):
@@ -82,7 +100,7 @@ def test_another_face_splits_where_the_box_is_least_steady(tracklet, where):
 
 
 def test_another_face_splits_where_nobody_was_seen(tracklet):
-    frames = [*range(40), *range(50, 90)]
+    frames = [*range(40), *range(41, 81)]
     faces = [(i, A if i < 40 else B) for i in (0, 20, 30, 45, 60, 75)]
     assert sizes(pure([tracklet(frames, 300.0, faces=faces)], NOBODY)) == [40, 40]
 

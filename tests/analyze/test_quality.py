@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,12 +59,10 @@ def test_a_large_frontal_clear_face_is_worth_most():
 def test_quality_falls(worse):
     values = [quality(face)[0] for face in worse]
     assert values[0] == pytest.approx(1.0)
-    assert all(a > b + 0.02 for a, b in zip(values, values[1:], strict=False))
+    assert all(a > b + 0.02 for a, b in pairwise(values))
 
 
-@pytest.mark.parametrize(
-    "face", [{"score": 0.5}, {"x": -20}, {"x": 1300}, {"turned": 2.0}, {"narrow": 0.0}], ids=lambda face: str(face)
-)
+@pytest.mark.parametrize("face", [{"score": 0.5}, {"x": -20}, {"x": 1300}, {"turned": 2.0}, {"narrow": 0.0}], ids=str)
 def test_what_says_nothing(face):
     assert quality(face) == [pytest.approx(0, abs=1e-6)]
 
@@ -74,7 +74,7 @@ def test_the_size_alone_never_rules_a_face_out():
 def test_a_covered_face_is_worth_less_the_more_is_covered():
     values = [quality({}, {"x": x})[0] for x in (700, 690, 680, 660)]
     assert values[0] == 1.0 and values[-1] == 0.0
-    assert all(a > b for a, b in zip(values, values[1:], strict=False))
+    assert all(a > b for a, b in pairwise(values))
 
 
 def test_what_counts_is_the_share_of_the_own_face():

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from dft.analyze.gaps import fill_gaps
 from dft.analyze.identity import OTHER
@@ -42,3 +43,36 @@ def test_the_table_is_the_profile(chain):
 def test_no_rows(chain):
     empty = rows_of(chain).take(np.zeros(0, np.intp))
     assert to_table(empty, np.zeros(0, np.int8), np.arange(5), np.zeros(5, np.int32)).num_rows == 0
+
+
+def seen_in(chain, *tracks) -> Rows:
+    """Tracks of (person, frames, x)."""
+    chains = [chain(frames, float(x)) for _, frames, x in tracks]
+    return Rows.of_chains(chains, np.array([person for person, _, _ in tracks], np.int8))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "expected"),
+    [
+        pytest.param([(0, [4, 5], 100)], False, id="a track goes on"),
+        pytest.param([(0, [4], 100), (1, [5], 400)], True, id="another place"),
+        pytest.param([(0, [4], 100), (0, [5], 400)], True, id="the same person at another place, as after a cut"),
+        pytest.param([(0, [4], 100), (0, [5], 110)], False, id="the same person at the same place"),
+        pytest.param([(0, [4], 100), (1, [5], 100)], True, id="another main at the same place"),
+        pytest.param([(0, [4], 100), (OTHER, [5], 100)], False, id="perhaps the same at the same place"),
+        pytest.param([(OTHER, [4], 100), (OTHER, [5], 105)], False, id="strangers at the same place"),
+        pytest.param([(OTHER, [4, 5], 300), (0, [4], 100), (1, [5], 100)], False, id="a bystander goes on"),
+        pytest.param([(0, [4], 100), (1, [4], 400), (1, [5], 100), (0, [5], 400)], True, id="both change places"),
+        pytest.param([(0, [4], 100)], False, id="nobody after"),
+        pytest.param([(0, [5], 100)], False, id="nobody before"),
+        pytest.param([(0, [2, 3, 6, 7], 100)], False, id="nobody at all"),
+    ],
+)
+def test_nobody_goes_on(chain, tracks, expected):
+    assert seen_in(chain, *tracks).nobody_goes_on(4, 5) is expected
+
+
+def test_neighbouring_frames_may_be_apart(chain):
+    """Where frames in between could not be decoded."""
+    assert seen_in(chain, (0, [4], 100), (1, [9], 400)).nobody_goes_on(4, 9)
+    assert not seen_in(chain, (0, [4, 9], 100)).nobody_goes_on(4, 9)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dft.analyze.shots import find_cuts, join_changes, luma_change, shot_numbers
+from dft.analyze.shots import find_cuts, join_changes, luma_change, shot_numbers, stands_out
 from dft.configs.analysis import ShotSettings
 
 SETTINGS = ShotSettings()
@@ -33,10 +33,10 @@ def chunk_of(thumbnails) -> Seen:
     return Seen(changes, stacked[:2], stacked[-2:])
 
 
-def cuts_of(thumbnails, borders=(), fps=25.0) -> list[int]:
+def cuts_of(thumbnails, borders=(), fps=25.0, level=SETTINGS.cut_level) -> list[int]:
     parts = np.split(np.arange(len(thumbnails)), borders)
     changes = join_changes([chunk_of([thumbnails[i] for i in part]) for part in parts])
-    return find_cuts(np.arange(len(thumbnails)) / fps, changes, SETTINGS).tolist()
+    return find_cuts(np.arange(len(thumbnails)) / fps, changes, SETTINGS, level).tolist()
 
 
 def texture(seed: int, shift: int = 0):
@@ -45,8 +45,8 @@ def texture(seed: int, shift: int = 0):
     return wide[:, shift : shift + 32].astype(np.uint8)
 
 
-def noisy(picture, seed):
-    noise = np.random.default_rng(seed).integers(-3, 4, picture.shape)
+def noisy(picture, seed, most=3):
+    noise = np.random.default_rng(seed).integers(-most, most + 1, picture.shape)
     return np.clip(picture.astype(int) + noise, 0, 255).astype(np.uint8)
 
 
@@ -114,7 +114,42 @@ def test_chunks_do_not_matter(borders):
 
 def test_a_chunk_of_which_nothing_could_be_decoded():
     changes = join_changes([chunk_of(CUT[:20]), chunk_of([]), chunk_of(CUT[25:])])
-    assert find_cuts(np.arange(len(changes)) / 25, changes, SETTINGS).tolist() == [25]
+    assert find_cuts(np.arange(len(changes)) / 25, changes, SETTINGS, SETTINGS.cut_level).tolist() == [25]
+
+
+def test_a_cut_to_a_similar_picture_is_found_at_a_lower_level_alone():
+    """Another camera on the same set: the picture changes little, but more than in any frame around."""
+    similar = np.clip(texture(1).astype(int) + np.random.default_rng(9).integers(-12, 13, SHAPE), 0, 255)
+    video = [noisy(texture(1) if i < 30 else similar, i, most=1) for i in range(60)]
+    change = luma_change(video[29], video[30])
+    assert SETTINGS.doubtful_level < change < SETTINGS.cut_level
+    assert cuts_of(video) == []
+    assert cuts_of(video, level=SETTINGS.doubtful_level) == [30]
+
+
+@pytest.mark.parametrize("level", [SETTINGS.doubtful_level, SETTINGS.cut_level, 40.0])
+def test_a_lower_level_finds_whatever_a_higher_does(level):
+    flash = list(CUT)
+    flash[45] = np.full(SHAPE, 250, np.uint8)
+    for video in (CUT, STILL, flash):
+        assert set(cuts_of(video, level=level)) <= set(cuts_of(video, level=1.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "around", "expected"),
+    [
+        pytest.param(10, [1, 2, 3], True, id="five times the median"),
+        pytest.param(5, [1, 2, 3], False, id="less than three times"),
+        pytest.param(6, [2, 2, 50], True, id="another cut close by counts for nothing"),
+        pytest.param(10, [9, 9, 9], False, id="everything moves"),
+        pytest.param(2.9, [0, 0, 0], False, id="a still picture has noise"),
+        pytest.param(3, [0, 0, 0], True, id="over the noise"),
+        pytest.param(3, [], True, id="nothing around"),
+        pytest.param(5, [5, 5], True, id="nothing lower around"),
+    ],
+)
+def test_what_stands_out(change, around, expected):
+    assert stands_out(change, np.array(around, np.float32), 3.0) is expected
 
 
 def test_shot_numbers():

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
+from dft.analyze.identity import OTHER
+from dft.analyze.rows import Rows
 from dft.analyze.sides import a_is_left, sides_by_identity
-from dft.configs.analysis import SideSettings
+from dft.analyze.stage_two import assign_sides
+from dft.configs.analysis import AnalyzeSettings, SideSettings
+from dft.configs.settings import build
 
 SETTINGS = SideSettings()
 
@@ -18,8 +22,33 @@ def nowhere(_):
 
 
 def test_by_identity_a_is_left_and_b_right():
-    assert sides_by_identity(1).tolist() == [0]
-    assert sides_by_identity(2).tolist() == [0, 1]
+    assert [sides_by_identity(num).tolist() for num in range(5)] == [[], [0], [0, 1], [0, 1, -1], [0, 1, -1, -1]]
+
+
+@pytest.mark.parametrize(("assign", "sides"), [("identity", [0, 1]), ("position", [1, 0])])
+def test_only_a_and_b_have_a_side(chain, assign, sides):
+    """B is left of A; C and a bystander have no side, wherever they are."""
+    persons = [0, 1, 2, OTHER]
+    rows = Rows.of_chains([chain(range(50), x) for x in (500.0, 150.0, 50.0, 600.0)], np.array(persons, np.int8))
+    found = assign_sides(rows, np.arange(50) / 25.0, 640, 3, build(AnalyzeSettings, {"assign": assign}))
+    assert found.dtype == np.int8
+    for person, side in zip(persons, [*sides, -1, -1], strict=True):
+        assert set(found[rows.person == person].tolist()) == {side}
+
+
+def test_a_side_by_place_is_that_of_the_frame(chain):
+    """They have changed places at the cut: with the side held, whoever is left then becomes left."""
+    rows = Rows.of_chains(
+        [
+            chain([*range(50), *range(50, 150)], [150.0] * 50 + [500.0] * 100),
+            chain(range(150), [500.0] * 50 + [150.0] * 100),
+        ],
+        np.array([0, 1], np.int8),
+    )
+    found = assign_sides(rows, np.arange(150) / 25.0, 640, 2, build(AnalyzeSettings, {"assign": "position"}))
+    by_frame = found.reshape(150, 2)
+    assert by_frame[0].tolist() == [0, 1] and by_frame[-1].tolist() == [1, 0]
+    assert (by_frame.sum(axis=1) == 1).all(), "one is left and one is right in every frame"
 
 
 @pytest.mark.parametrize(("a", "b", "left"), [(0.3, 0.7, True), (0.7, 0.3, False)])
