@@ -210,10 +210,13 @@ class SuspectFinder:
         identity, shots = self._identity, self._line.shot_of_frame
         found = []
         blind = np.isnan(identity.distances).all(axis=1)
-        for track in np.flatnonzero(identity.margin < np.where(blind, CLEAR_BLIND_MARGIN, CLEAR_MARGIN)).tolist():
+        found = []
+        for track in np.flatnonzero(identity.margin < CLEAR_BLIND_MARGIN).tolist():
             chain, margin = self._chains[track], float(identity.margin[track])
             first, last = chain.first_frame, chain.last_frame
             begins_shot = first > 0 and bool(shots[first - 1] != shots[first])
+            if margin >= CLEAR_MARGIN and not (blind[track] and begins_shot):
+                continue
             person, rival = int(identity.person[track]), PERSONS[identity.rival[track]]
             note = f"{PERSONS[person]} rather than {rival} by a margin of {margin:.2f}"
             if person == OTHER:

@@ -187,8 +187,11 @@ def test_faces_of_a_chain(chain, tracklet):
 
 
 def test_overlap(chain):
-    a, b, c = chain(range(10), 100.0), chain(range(9, 20), 300.0), chain(range(10, 20), 500.0)
-    assert a.overlaps(b) and b.overlaps(a) and not a.overlaps(c)
+    a, b, c = chain(range(10), 100.0), chain(range(7, 20), 300.0), chain(range(8, 20), 500.0)
+    assert a.overlaps(b) and b.overlaps(a)
+    assert not a.overlaps(c) and not c.overlaps(a), "a slip of two frames is how a change of tracks looks"
+    within = chain(range(8, 9), 100.0)
+    assert a.overlaps(within) and within.overlaps(a) and a.overlaps(a)
 
 
 def test_nothing():

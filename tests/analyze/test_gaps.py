@@ -80,3 +80,12 @@ def test_the_longer_the_gap_the_further_may_one_have_moved(chain, missing, far, 
 def test_between_two_unknown_tracks_nothing_is_made_up(chain):
     assert len(filled([chain(range(5), 100.0), chain(range(10, 15), 104.0)], (-1, -1))) == 0
     assert len(filled([chain(range(5), 100.0), chain(range(10, 15), 104.0)], (0, -1))) == 0
+
+
+def test_who_is_hidden_by_another_is_not_filled_in(chain):
+    """B is detected where A would be in frames 4 to 6: A is behind B."""
+    a = chain([0, 1, 2, 3, 7, 8], 100.0)
+    b = chain(range(9), [300, 300, 300, 200, 100, 100, 100, 200, 300])
+    assert len(filled([a, b], (0, 1))) == 0
+    beside = chain(range(9), 160.0)
+    assert filled([a, beside], (0, 1)).frame_index.tolist() == [4, 5, 6]

@@ -76,3 +76,14 @@ def test_neighbouring_frames_may_be_apart(chain):
     """Where frames in between could not be decoded."""
     assert seen_in(chain, (0, [4], 100), (1, [9], 400)).nobody_goes_on(4, 9)
     assert not seen_in(chain, (0, [4, 9], 100)).nobody_goes_on(4, 9)
+
+
+def test_of_two_rows_of_a_person_the_later_track_keeps_the_name(chain):
+    chains = [chain(range(10), 100.0), chain(range(8, 20), 300.0), chain(range(20), 500.0), chain(range(20), 700.0)]
+    rows = Rows.of_chains(chains, np.array([0, 0, 1, OTHER], np.int8)).one_per_person()
+    for frame in range(20):
+        there = rows.take(rows.frame_index == frame)
+        named = dict(zip(there.track.tolist(), there.person.tolist(), strict=True))
+        assert named == {
+            **({0: 0 if frame < 8 else OTHER} if frame < 10 else {}), **({1: 0} if frame >= 8 else {}), 2: 1, 3: OTHER
+        }  # fmt: skip

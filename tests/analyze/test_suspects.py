@@ -121,7 +121,10 @@ def test_low_margins_and_cuts(chain):
     cut, low = suspects(chains, [0, 0, 1], **near)
     assert (cut.first_frame, cut.last_frame, low.first_frame, low.last_frame) == (50, 79, 85, 99)
     assert cut.note == "A rather than B by a margin of 0.80" and cut.evidence["margin"] == 0.8
-    assert found(chains, [0, 0, 1], margins=[5.0, 3.0, 3.0], rivals=[1, 1, 0], shots=TWO_SHOTS) == []
+    clear = {"margins": [5.0, 3.0, 3.0], "rivals": [1, 1, 0], "shots": TWO_SHOTS}
+    assert found(chains, [0, 0, 1], **clear, distances=[[0.2, 1.0]] * 3) == []
+    # by place alone a cut is doubtful at that margin still
+    assert found(chains, [0, 0, 1], **clear) == [("cut", 50, 79)]
 
 
 def test_an_unknown_track_is_listed(chain):

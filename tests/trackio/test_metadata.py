@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dft.configs.errors import TrackFormatError
-from dft.trackio.metadata import DeviceRecord, Shot, Suspect, TrackMetadata, VideoRecord
+from dft.trackio.metadata import DeviceRecord, Shot, Suspect, TrackMetadata, TrackRecord, VideoRecord
 
 
 def test_round_trip(metadata):
@@ -34,6 +34,7 @@ def test_keys_of_the_json_object(metadata):
         "shots",
         "suspects",
         "notes",
+        "tracks",
         "edits_sha256",
     }
 
@@ -51,7 +52,13 @@ METADATA = st.builds(
     device=st.builds(DeviceRecord, TEXT, TEXT),
     tool_version=TEXT,
     shots=st.lists(st.builds(Shot, COUNT, COUNT, COUNT, COUNT), max_size=3).map(tuple),
-    suspects=st.lists(st.builds(Suspect, TEXT, COUNT, COUNT, COUNT, COUNT, FINITE, TEXT), max_size=3).map(tuple),
+    suspects=st.lists(
+        st.builds(Suspect, TEXT, COUNT, COUNT, COUNT, COUNT, FINITE, TEXT, st.dictionaries(TEXT, FINITE, max_size=3)),
+        max_size=3,
+    ).map(tuple),
+    tracks=st.lists(st.builds(TrackRecord, COUNT, st.none() | TEXT, st.none() | FINITE, COUNT, FINITE), max_size=3).map(
+        tuple
+    ),
     notes=st.lists(TEXT, max_size=3).map(tuple),
     edits_sha256=st.none() | TEXT,
     extra=st.dictionaries(TEXT.map(lambda name: "x-" + name), TEXT, max_size=3),
