@@ -208,8 +208,7 @@ class SuspectFinder:
     def _low_margins(self) -> list[Suspect]:
         """A track that could nearly as well be another main person; ``cut`` where it begins its shot."""
         identity, shots = self._identity, self._line.shot_of_frame
-        found = []
-        blind = np.isnan(identity.distances).all(axis=1)
+        blind = np.asarray(np.isnan(identity.distances).all(axis=1), np.bool_)
         found = []
         for track in np.flatnonzero(identity.margin < CLEAR_BLIND_MARGIN).tolist():
             chain, margin = self._chains[track], float(identity.margin[track])
