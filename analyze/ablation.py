@@ -78,7 +78,7 @@ def _row(method: str, changes: dict[str, Any], video: Path, truth: Truth, folder
         tracks = _as_tracked(tracks, evidence_folder(output))
     scored = score(tracks, truth)
     return AblationRow(
-        method, round(scored.coverage, 4), round(scored.wrong, 4), scored.switches,
+        method, round(float(scored.coverage), 4), round(float(scored.wrong), 4), scored.switches,
         round(60 * report.embedded / report.duration_seconds, 1), round(report.seconds, 3),
     )  # fmt: skip
 
