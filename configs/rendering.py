@@ -30,13 +30,17 @@ class CameraSettings:
     )
     still_zone: float = setting(
         0.25,
-        "The camera stands still while the face's centre stays within this distance.",
+        "The camera keeps the face's centre within this distance of its place in the tile, but for brief excursions.",
         unit="face heights",
         minimum=0,
         maximum=2,
     )
     smooth_seconds: float = setting(
-        0.8, "Time constant of the camera's motion where it must move.", unit="seconds", minimum=0.05, maximum=10
+        0.8,
+        "Time constant of the camera's motion where it must move; excursions shorter than this are not followed.",
+        unit="seconds",
+        minimum=0.05,
+        maximum=10,
     )
 
 
@@ -52,6 +56,9 @@ class EncodeSettings:
     crf: int = setting(18, "x264 constant rate factor: lower is better and larger.", minimum=0, maximum=51)
     bitrate: int | None = setting(
         None, "Average bit rate instead of the constant rate factor.", unit="kbit/s", minimum=50, maximum=400000
+    )
+    audio: str = setting(
+        "all", "Which audio tracks of the input are kept, copied as they are.", choices=("none", "first", "all")
     )
     device: str = setting(
         "auto",

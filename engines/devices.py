@@ -105,7 +105,7 @@ def open_compositor(device: DeviceChoice, width: int, height: int) -> Compositor
 
 
 def open_encoder(path: Path, options: EncodeOptions, source: Path | None, device: DeviceChoice) -> Encoder:
-    """Encoder that writes ``path``, with the sound of ``source``.
+    """Encoder that writes ``path``, with what ``source`` holds beside its picture.
 
     Raises:
         OutputError: ``path`` cannot be written.

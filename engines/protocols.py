@@ -156,6 +156,7 @@ class EncodeOptions:
         crf: Constant rate factor.
         bitrate: Average bits per second instead of ``crf``, or None.
         threads: CPU threads, or None for all.
+        audio: Which audio streams of the source are copied: ``all``, ``first`` or ``none``.
     """
 
     width: int
@@ -167,6 +168,7 @@ class EncodeOptions:
     crf: int = 18
     bitrate: int | None = None
     threads: int | None = None
+    audio: str = "all"
 
 
 class Closing(Protocol):
@@ -253,7 +255,7 @@ class Compositor(Closing, Protocol):
 
 @runtime_checkable
 class Encoder(Closing, Protocol):
-    """Writes one video file: an encoded picture stream, and copied audio."""
+    """Writes one video file: an encoded picture stream, and what is copied from the source."""
 
     @property
     def notes(self) -> tuple[str, ...]:

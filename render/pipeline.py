@@ -147,7 +147,7 @@ def encode_options(layout: Layout, info: VideoInfo, encode: EncodeSettings) -> E
     """What the encoder is asked for: size by the layout, time and colour by the input, the rest by the settings."""
     return EncodeOptions(
         width=layout.width, height=layout.height, time_base=info.time_base, fps=info.fps, colour=info.colour,
-        preset=encode.preset, crf=encode.crf, threads=encode.threads,
+        preset=encode.preset, crf=encode.crf, threads=encode.threads, audio=encode.audio,
         bitrate=None if encode.bitrate is None else encode.bitrate * 1000,
     )  # fmt: skip
 

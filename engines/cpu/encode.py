@@ -15,7 +15,7 @@ from av.codec.codec import UnknownCodecError
 
 from ...configs.errors import BackendUnavailableError, DftError, EngineError, OutputError, SettingError
 from ..protocols import Closing, Colour, EncodeOptions
-from ..remux import SourceAudio
+from ..remux import SourceStreams
 from .image import BT709, YuvImage, plane_view
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -41,7 +41,7 @@ class LibX264Encoder(Closing):
     Args:
         path: The file; its suffix names the container.
         options: What is asked for.
-        source: File whose audio streams are copied, or None.
+        source: File whose sound, subtitles, attachments, chapters and metadata are copied, or None.
 
     Attributes:
         notes: What could not be kept, in words.
@@ -63,7 +63,7 @@ class LibX264Encoder(Closing):
         self._durations: dict[int, int] = {}  # of frames inside the encoder, by pts
         self._end_pts = 0
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
-        self._audio: SourceAudio | None = None
+        self._copied: SourceStreams | None = None
         self._container: Any = None
         with _writing(path):
             form = CONTAINERS[path.suffix.lower()]
@@ -78,7 +78,7 @@ class LibX264Encoder(Closing):
     @property
     def notes(self) -> tuple[str, ...]:
         """What could not be kept, in words."""
-        return tuple(self._audio.notes) if self._audio else ()
+        return tuple(self._copied.notes) if self._copied else ()
 
     def write(self, image: YuvImage, pts: int) -> None:
         """Encode one canvas of the size in ``options``; ``pts`` ascend.
@@ -110,15 +110,17 @@ class LibX264Encoder(Closing):
             self._mux(packets[:-1])
             for last in packets[-1:]:
                 self._mux_last(last)
-            if self._audio is not None:
-                self._audio.finish()
+            if self._copied is not None:
+                self._copied.finish()
             self._container.close()
+            if self._copied is not None:
+                self._copied.compare(self._path)
 
     def close(self) -> None:
         """Release everything. Without :meth:`finish` what lies under the name is no complete video."""
         self._held = None
-        if self._audio is not None:
-            self._audio.close()
+        if self._copied is not None:
+            self._copied.close()
         if self._container is not None:
             with suppress(av.error.FFmpegError, OSError, ValueError):  # a full disk, told before
                 self._container.close()
@@ -137,7 +139,7 @@ class LibX264Encoder(Closing):
                 context.bit_rate = options.bitrate
             _tag(context, options.colour)
         if source is not None:
-            self._audio = SourceAudio(source, self._container)
+            self._copied = SourceStreams(source, self._container, options.audio, picture=self._stream)
         with _writing(self._path):
             self._container.start_encoding()
 
@@ -171,8 +173,8 @@ class LibX264Encoder(Closing):
         if self._first is None:
             self._first = (packet.pts, packet.dts)
         packet.duration = duration
-        if self._audio is not None:
-            self._audio.advance(packet.dts * packet.time_base)
+        if self._copied is not None:
+            self._copied.advance(packet.dts * packet.time_base)
         self._container.mux_one(packet)
 
 

@@ -11,7 +11,7 @@ from dft.configs.errors import VideoError
 from dft.engines.cpu.encode import LibX264Encoder
 from dft.engines.cpu.image import blank
 from dft.engines.protocols import Colour, EncodeOptions
-from dft.engines.remux import SourceAudio
+from dft.engines.remux import SourceStreams
 
 SECONDS = 3
 DEFAULT, COMMENT = 1, 8  # AV_DISPOSITION_*
@@ -180,7 +180,7 @@ def test_damage_does_not_stop_the_picture(tmp_path):
 
 
 class Packet:
-    """What ``SourceAudio`` looks at in a packet."""
+    """What ``SourceStreams`` looks at in a packet."""
 
     size, time_base, is_discard = 7, Fraction(1, 1000), False
 
@@ -192,14 +192,14 @@ def test_packets_out_of_order_are_left_out_and_counted(tmp_path, monkeypatch):
     source = write_source(tmp_path / "in.mp4")
     with av.open(str(tmp_path / "out.mp4"), "w") as output:
         output.add_stream("libx264", rate=25)
-        audio = SourceAudio(source, output)
+        audio = SourceStreams(source, output)
         stream = audio._container.streams.audio[0]
         good = [audio._is_good(Packet(stream, dts)) for dts in (500, 520, 510, 520, None, 540)]
         audio.close()
     assert good == [True, True, False, False, False, True]
-    assert audio.notes == ["3 damaged audio packets were left out"]
+    assert audio.notes == ["3 damaged audio or subtitle packets were left out"]
 
 
 def test_a_missing_source_is_a_video_error(tmp_path):
     with av.open(str(tmp_path / "out.mp4"), "w") as output, pytest.raises(VideoError):
-        SourceAudio(tmp_path / "none.mp4", output)
+        SourceStreams(tmp_path / "none.mp4", output)

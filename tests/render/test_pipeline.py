@@ -175,6 +175,14 @@ def test_other_containers(made, name):
         assert len(container.streams.audio) == 1
 
 
+@pytest.mark.parametrize(("audio", "tracks"), [("none", 0), ("first", 1), ("all", 1)])
+def test_the_sound_that_is_asked_for(made, audio, tracks):
+    settings = RenderSettings(SETTINGS.output, encode=EncodeSettings(preset="ultrafast", audio=audio))
+    report = render(made(audio=True), settings=settings)
+    with av.open(str(report.output)) as container:
+        assert len(container.streams.audio) == tracks
+
+
 def test_a_truncated_video_renders_as_far_as_it_goes_and_says_so(made):
     video = made(name="in.mkv", audio=True)
     content = video.read_bytes()
