@@ -328,6 +328,34 @@ def score(file: Path, truth: Path, iou: float, as_json: bool) -> None:
         print_score(made, Console(width=None if sys.stdout.isatty() else 100))
 
 
+@tracks.command(name="plan", short_help="How the camera of dft render would move, in numbers.")
+@click.argument("video", type=FILE)
+@click.argument("file", metavar="[TRACKS]", type=FILE, required=False)
+@click.option("--force", is_flag=True, help="Use TRACKS even if they were made from another file.")
+@setting_flags(RenderSettings)
+@_common
+def plan_(video: Path, file: Path | None, force: bool, config: Path | None, as_json: bool, **flags: Any) -> None:
+    """How the camera of dft render would move through VIDEO by TRACKS, in numbers, without decoding.
+
+    Per tile: how calm the camera is, how long it stands still, how much of the face it shows and how near to its
+    place. TRACKS is VIDEO's name with .tracks.parquet, if not given. The flags are those of dft render.
+
+    \b
+    Example:
+      dft tracks plan in.mp4 tracks.parquet
+    """
+    settings = settings_from_flags(RenderSettings, "render", config, flags)
+    from rich.console import Console
+
+    from .render.metrics import plan_report, print_plan
+
+    report = plan_report(video, file, settings, force=force)
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+    else:
+        print_plan(report, Console(width=None if sys.stdout.isatty() else 100))
+
+
 @cli.command(short_help="Make a two-person video, analyze it, render it.")
 @click.argument("folder", type=FILE, default=Path("demo"))
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")

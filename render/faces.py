@@ -20,12 +20,14 @@ class FaceTrack:
     Attributes:
         centre_x: ``(N,)`` float64 displayed pixels; NaN where nobody is seen.
         centre_y: ``(N,)`` float64 displayed pixels.
-        height: ``(N,)`` float64 height of the face box in displayed pixels.
+        width: ``(N,)`` float64 width of the face box in displayed pixels.
+        height: ``(N,)`` float64 its height.
         person: ``(N,)`` int8 number of the person, ``NOBODY`` where nobody is seen.
     """
 
     centre_x: NDArray[np.float64]
     centre_y: NDArray[np.float64]
+    width: NDArray[np.float64]
     height: NDArray[np.float64]
     person: NDArray[np.int8]
 
@@ -55,13 +57,14 @@ def read_faces(table: pa.Table, num_frames: int) -> dict[str, FaceTrack]:
 def _dense(
     frame: NDArray[np.int32], boxes: NDArray[np.float64], person: NDArray[np.int8], num_frames: int
 ) -> FaceTrack:
-    centre_x, centre_y, height = np.full((3, num_frames), np.nan)
+    centre_x, centre_y, width, height = np.full((4, num_frames), np.nan)
     who = np.full(num_frames, NOBODY, np.int8)
     centre_x[frame] = (boxes[:, 0] + boxes[:, 2]) / 2
     centre_y[frame] = (boxes[:, 1] + boxes[:, 3]) / 2
+    width[frame] = np.maximum(boxes[:, 2] - boxes[:, 0], 1)
     height[frame] = np.maximum(boxes[:, 3] - boxes[:, 1], 1)
     who[frame] = np.where(person < 0, len(PERSONS), person)  # a side without a name is somebody too
-    return FaceTrack(centre_x, centre_y, height, who)
+    return FaceTrack(centre_x, centre_y, width, height, who)
 
 
 def only_face(tracks: Mapping[str, FaceTrack]) -> tuple[str, FaceTrack] | None:
@@ -77,6 +80,7 @@ def only_face(tracks: Mapping[str, FaceTrack]) -> tuple[str, FaceTrack] | None:
     return side, FaceTrack(
         np.where(missing, second.centre_x, first.centre_x),
         np.where(missing, second.centre_y, first.centre_y),
+        np.where(missing, second.width, first.width),
         np.where(missing, second.height, first.height),
         np.where(missing, second.person, first.person),
     )

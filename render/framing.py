@@ -1,4 +1,7 @@
-"""Framing a face: the crops that show head and shoulders, smoothly, inside the picture."""
+"""Framing a face: the crops that show head and shoulders, smoothly, inside the picture.
+
+The size comes first (``smooth.py``, in logarithms), then the place, one axis after the other (``follow.py``).
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..configs.rendering import CameraSettings
 from .faces import FaceTrack
+from .follow import Range, follow, tube_around
 from .smooth import smooth_path
 
 Values = NDArray[np.float64]
@@ -53,6 +57,20 @@ class Take:
         return slice(self.first, self.end)
 
 
+class _Axis:
+    """A face on one axis, in the frames of a take.
+
+    Attributes:
+        centre: ``(end - first,)`` float64 pixels; NaN where the face is not seen.
+        low: ``(end - first,)`` float64 low edge of its box.
+        high: ``(end - first,)`` float64 high edge of its box.
+        unit: Its usual height in pixels.
+    """
+
+    def __init__(self, centre: Values, size: Values, unit: float):
+        self.centre, self.low, self.high, self.unit = centre, centre - size / 2, centre + size / 2, unit
+
+
 class Framing:
     """Makes the crops of one tile.
 
@@ -97,11 +115,11 @@ class Framing:
             raise ValueError(f"nobody is seen in frames {take.first} to {take.end}")
         heights = np.minimum(take.heights / (self.camera.head_share * closeness), self.greatest_height)
         widths = heights * self.ratio
-        tolerance = self.camera.still_zone * float(np.median(take.heights))
-        left = self._edge(face.centre_x, take, widths * 0.5, self.picture.width - widths, tolerance)
-        top = self._edge(
-            face.centre_y, take, heights * self.camera.face_level, self.picture.height - heights, tolerance
-        )
+        unit, frames = float(np.median(take.heights)), take.frames
+        x = _Axis(face.centre_x[frames], face.width[frames], unit)
+        y = _Axis(face.centre_y[frames], face.height[frames], unit)
+        left = self._edge(x, take, widths * 0.5, widths, self.picture.width)
+        top = self._edge(y, take, heights * self.camera.face_level, heights, self.picture.height)
         return np.stack([left, top, left + widths, top + heights], axis=1)
 
     def still(self, centre_x: float, centre_y: float, height: float) -> Values:
@@ -129,23 +147,27 @@ class Framing:
         slowness = ZOOM_SLOWNESS * self.camera.smooth_seconds
         return np.exp(smooth_path(self.times_seconds[first:end], np.log(heights), np.log(SIZE_RANGE) / 2, slowness))
 
-    def _edge(self, centre: Values, take: Take, before: Values, room: Values, tolerance: float) -> Values:
+    def _edge(self, face: _Axis, take: Take, before: Values, sizes: Values, extent: int) -> Values:
         """Left or top edges of the crops.
 
         Args:
-            centre: ``(N,)`` where the face is, on this axis.
+            face: The face on this axis.
             take: The frames.
             before: How far the face's centre is to lie from the edge, per frame of the take.
-            room: How far the edge may lie from the picture's, per frame of the take.
-            tolerance: Half the still zone in pixels.
+            sizes: Of the crops.
+            extent: Of the picture.
         """
-        whole = None
+        times, room, unit = self.times_seconds[take.frames], extent - sizes, face.unit
+        tolerance, smooth_seconds = self.camera.still_zone * unit, self.camera.smooth_seconds
+        grid, margin = None, 0.0
         if before.min() == before.max():
             room = np.floor(room / PIXEL_STEP) * PIXEL_STEP
-            whole = float(before[0]) / PIXEL_STEP
-        wanted = np.clip(centre[take.frames], before, before + room)  # so that the camera eases into the picture's edge
-        path = PIXEL_STEP * smooth_path(
-            self.times_seconds[take.frames], wanted / PIXEL_STEP, tolerance / PIXEL_STEP, self.camera.smooth_seconds,
-            whole=whole,
+            grid, margin = PIXEL_STEP, PIXEL_STEP / 2  # so that rounding leaves the face in the tube
+        # the path is that of the face's place in the picture: where the camera zooms, the edge follows smoothly
+        whole = Range(face.high + before - sizes + margin, face.low + before - margin)
+        tube = tube_around(
+            times, face.centre, max(tolerance - margin, 0.0), smooth_seconds, whole, Range(before, before + room)
         )  # fmt: skip
-        return np.clip(path - before, 0, room)
+        path = follow(tube, smooth_seconds, unit, grid, float(before[0])) - before
+        edge: Values = np.clip(path, 0, room)
+        return edge

@@ -30,11 +30,17 @@ class CameraPlan:
         crops_xyxy: One ``(N, 4)`` float64 array per tile of the layout: x1, y1, x2, y2 in displayed pixels for
             every frame of the video, inside the picture.
         notes: What a reader should know, in words.
+        faces: The face that each tile follows; None for a tile that holds a still view.
+        take_starts: For each tile the frames, ascending, at which its camera cuts; the first is 0.
+        picture: The displayed picture.
     """
 
     layout: Layout
     crops_xyxy: tuple[Crops, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    faces: tuple[FaceTrack | None, ...]
+    take_starts: tuple[NDArray[np.int64], ...]
+    picture: Picture
 
     def __len__(self) -> int:
         return len(self.crops_xyxy[0])
@@ -58,8 +64,8 @@ def plan(
     """Plan the camera for the whole video.
 
     Each tile's camera runs in takes: it cuts where the video cuts and where another person takes the side. Within
-    a take the size comes first, then the position; see ``framing.py`` and ``smooth.py``. Where nobody is seen the
-    tile keeps its last crop.
+    a take the size comes first, then the position; see ``framing.py``, ``follow.py`` and ``l1.py``. Where nobody
+    is seen the tile keeps its last crop.
 
     Args:
         table: Rows of the track file; those without a side are not used.
@@ -80,12 +86,19 @@ def plan(
     video = metadata.video
     picture, times = Picture(video.width, video.height, float(pixel_aspect)), video.seconds_array(pts)
     framings = {area.side: Framing(picture, area.width / area.height, times, settings.camera) for area in layout.areas}
-    crops = _crops(faces, framings, _shot_starts(metadata.shots, len(pts)))
+    shot_starts = _shot_starts(metadata.shots, len(pts))
+    takes = {side: framings[side].takes(face, shot_starts) for side, face in faces.items()}
+    crops = _crops(faces, framings, takes, shot_starts)
     for area in layout.areas:
         if area.side not in faces:
             (shown,) = faces
             crops[area.side] = _beside(crops[shown], framings[area.side])
-    return CameraPlan(layout, tuple(crops[area.side] for area in layout.areas), notes)
+    sides = [area.side for area in layout.areas]
+    starts = [np.array([take.first for take in takes.get(side, [])] or [0], np.int64) for side in sides]
+    return CameraPlan(
+        layout, tuple(crops[side] for side in sides), notes, tuple(faces.get(side) for side in sides), tuple(starts),
+        picture,
+    )  # fmt: skip
 
 
 def _choose(
@@ -118,10 +131,12 @@ def _shot_starts(shots: Sequence[Shot], num_frames: int) -> NDArray[np.int64]:
 
 
 def _crops(
-    faces: dict[str, FaceTrack], framings: dict[str, Framing], shot_starts: NDArray[np.int64]
+    faces: dict[str, FaceTrack],
+    framings: dict[str, Framing],
+    takes: dict[str, list[Take]],
+    shot_starts: NDArray[np.int64],
 ) -> dict[str, Crops]:
     """Every tile's crops, with heads of one size in the tiles of a shot."""
-    takes = {side: framings[side].takes(face, shot_starts) for side, face in faces.items()}
     closeness = np.ones(len(shot_starts))
     for side, own in takes.items():
         for take in own:

@@ -1,4 +1,4 @@
-"""The camera's motion along one axis: it stands still, or it moves smoothly.
+"""The camera's zoom: it stands still, or it moves smoothly; its place is the business of ``follow.py``.
 
 The whole video is known, so the path is found for all times at once, and nothing lags.
 
@@ -34,11 +34,11 @@ def smooth_path(
     *,
     whole: float | None = None,
 ) -> Values:
-    """The camera's path along one axis.
+    """A smooth path, such as that of the logarithm of the size.
 
     Args:
         times_seconds: ``(N,)`` float64, not descending.
-        centre: ``(N,)`` float64 positions of the face in any unit; NaN where it is not seen. There the camera
+        centre: ``(N,)`` float64 values of the face in any unit; NaN where it is not seen. There the camera
             waits where it is, and before the first sight where the face will be.
         tolerance: Half width of the still zone, in the unit of ``centre``.
         constant_seconds: Time constant; a move from one place to another takes two.
@@ -58,6 +58,28 @@ def smooth_path(
     grid = np.interp(np.arange(int(np.ceil(position[-1])) + 1), position, _held(centre, seen))
     target = _target(_averaged(grid, round(LIGHT * reach)), tolerance, reach, whole)
     return _spline(_averaged(target, reach), position)
+
+
+def eased(times_seconds: Values, path: Values, seconds: float) -> Values:
+    """``path`` averaged in real time with a raised cosine that reaches ``seconds`` to each side.
+
+    A path whose acceleration has steps gets one without; what stands still for long enough stays exactly as it is. At
+    its ends the path is taken to go on as it does.
+
+    Args:
+        times_seconds: ``(N,)`` float64, not descending.
+        path: ``(N,)`` float64 positions.
+        seconds: Half width of the average.
+    """
+    step = max(seconds / POINTS_PER_CONSTANT, MIN_STEP_SECONDS)
+    position = (times_seconds - times_seconds[0]) / step
+    reach = max(1, round(seconds / step) - 1)
+    beyond = reach + 3  # the spline looks two points further
+    grid = np.interp(np.arange(int(np.ceil(position[-1])) + 1), position, path)
+    if len(grid) > 1:
+        grid = np.pad(grid, beyond, mode="reflect", reflect_type="odd")
+        position = position + beyond
+    return _spline(_averaged(grid, reach), position)
 
 
 def _held(centre: Values, seen: NDArray[np.intp]) -> Values:

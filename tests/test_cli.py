@@ -261,6 +261,17 @@ def test_tracks_plot(dft, tracks, tmp_path):
     assert status == 0 and json.loads(out) == {"output": str(picture)}
 
 
+def test_tracks_plan(dft, talk, tracks):
+    status, out, err = dft("tracks", "plan", talk.video, tracks)
+    assert (status, err) == (0, "")
+    assert "left" in out and "right" in out and "whole face in the crop" in out
+    status, out, err = dft("tracks", "plan", talk.video, tracks, "--json", "--head-share", "0.3")
+    assert (status, err) == (0, "")
+    cameras = json.loads(out)["cameras"]
+    assert [camera["side"] for camera in cameras] == ["left", "right"]
+    assert all(camera["full"] == 1 and camera["visible"] > 0 for camera in cameras)
+
+
 @pytest.fixture(scope="module")
 def truth(talk, tmp_path_factory) -> Path:
     """What ``dft demo`` writes beside its video."""
