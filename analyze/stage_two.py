@@ -13,7 +13,7 @@ from ..trackio.metadata import Shot, Suspect, TrackRecord
 from .chains import Chain, link_chains
 from .evidence import ChunkEvidence
 from .gaps import fill_gaps
-from .identity import OTHER, PERSONS, Identity, identify
+from .identity import OTHER, PERSONS, SHORT_FRAMES, Identity, identify
 from .named import find_named
 from .purity import pure
 from .rows import Rows, to_table
@@ -22,8 +22,6 @@ from .sides import SIDES, a_is_left, sides_by_identity
 from .source import Source
 from .suspects import SuspectFinder, Timeline
 from .tracklets import join_evidence
-
-MIN_CHAIN_FRAMES = 3  # what is seen more briefly, and is no main person, is taken for a false alarm of the detector
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def find_persons(
     changes, decoded_times = join_changes(evidence), times_seconds[decoded]
     cuts = find_cuts(decoded_times, changes, settings.shots, settings.shots.cut_level)
     doubtful = find_cuts(decoded_times, changes, settings.shots, settings.shots.doubtful_level)
-    least_chain = min(MIN_CHAIN_FRAMES, len(times_seconds))
+    least_chain = min(SHORT_FRAMES, len(times_seconds))  # shorter, and no main person: a false alarm of the detector
     least = min(len(times_seconds), round(settings.identity.min_presence_seconds * float(source.fps)))
 
     def persons_between(cuts: NDArray[np.intp]) -> tuple[NDArray[np.int32], list[Chain], Identity]:
