@@ -347,7 +347,7 @@ def plan_(video: Path, file: Path | None, force: bool, config: Path | None, as_j
     settings = settings_from_flags(RenderSettings, "render", config, flags)
     from rich.console import Console
 
-    from .render.metrics import plan_report, print_plan
+    from .render.camera.metrics import plan_report, print_plan
 
     report = plan_report(video, file, settings, force=force)
     if as_json:

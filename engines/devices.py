@@ -13,7 +13,7 @@ from typing import Any
 
 from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import num_cores, why_no_cuda
-from .protocols import Compositor, Decoder, Detector, Embedder, EncodeOptions, Encoder
+from .protocols import Canvas, Compositor, Decoder, Detector, Embedder, EncodeOptions, Encoder
 from .weights import find_model
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ def open_embedder(model: str, device: DeviceChoice, threads: int | None = None) 
     return embedder
 
 
-def open_compositor(device: DeviceChoice, width: int, height: int) -> Compositor:
-    """Compositor onto a canvas of ``width`` x ``height`` pixels."""
-    compositor: Compositor = _backend(device, "compose", "OpenCvCompositor", "opencv-python-headless")(width, height)
+def open_compositor(device: DeviceChoice, canvas: Canvas) -> Compositor:
+    """Compositor onto ``canvas``."""
+    compositor: Compositor = _backend(device, "compose", "OpenCvCompositor", "opencv-python-headless")(canvas)
     return compositor
 
 

@@ -123,9 +123,40 @@ class Detections:
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 10), np.float32))
 
 
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A rectangle of one colour on the canvas, such as a line between two tiles; pixels, and even."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    colour: RGB
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What the tiles are laid on.
+
+    Attributes:
+        width: In pixels, even.
+        height: In pixels, even.
+        background: Where no tile lies, as 8-bit sRGB.
+        bars: Drawn over the tiles.
+    """
+
+    width: int
+    height: int
+    background: RGB = (0, 0, 0)
+    bars: tuple[Bar, ...] = ()
+
+
 @dataclass(frozen=True)
 class Tile:
-    """One crop of a frame and its place on the canvas.
+    """One crop of a frame and its place on the canvas; of tiles that overlap, the later one is seen.
 
     Attributes:
         crop_xyxy: Source rectangle in displayed pixels, fractions allowed; inside the frame.
@@ -133,6 +164,7 @@ class Tile:
         y: Top of the tile on the canvas, in pixels, even.
         width: Width of the tile, in pixels, even.
         height: Height of the tile, in pixels, even.
+        blur: Standard deviation of a Gaussian blur in heights of the tile, or 0 for none.
     """
 
     crop_xyxy: tuple[float, float, float, float]
@@ -140,6 +172,7 @@ class Tile:
     y: int
     width: int
     height: int
+    blur: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -247,7 +280,7 @@ class Compositor(Closing, Protocol):
     """Crops, scales and tiles."""
 
     def compose(self, image: Image, tiles: Sequence[Tile]) -> Image:
-        """A new canvas with each tile's crop; what no tile covers is black.
+        """A new canvas with each tile's crop, on the background and under the bars of the ``Canvas``.
 
         Crops are sampled at sub-pixel position, so a slow pan does not step.
         """

@@ -21,8 +21,8 @@ from ..engines.limits import Crop, decode_fps, transcode_fps
 from ..engines.probe import probe, scan
 from ..engines.protocols import VideoInfo
 from ..trackio.files import read_tracks
+from .camera.plan import CameraPlan, plan
 from .pipeline import encode_options
-from .plan import CameraPlan, plan
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
     analysis = _dft("analyze", video, "-o", tracks, "--overwrite")
     info = probe(video)
     camera = _camera(video, tracks, info, settings)
-    options = encode_options(camera.layout, info, settings.encode)
+    options = encode_options(camera.canvas, info, settings.encode)
     transcoding = transcode_fps(video, folder / "transcode.mp4", _coded_crops(camera, info), options)
     rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings))
     return {
@@ -151,7 +151,8 @@ def _coded_crops(camera: CameraPlan, info: VideoInfo) -> Sequence[Crop]:
             f"{info.path} is rotated by {info.rotation} degrees", hint="bench needs a video without rotation"
         )
     crops = []
-    for path in camera.crops_xyxy:
+    for view in camera.views:
+        path = view.crops_xyxy
         x1, y1, x2, y2 = (int(v) // 2 * 2 for v in np.round(path[len(path) // 2]))
         crops.append((x1, y1, x2 - x1, y2 - y1))
     return crops

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..engines.protocols import Canvas
+
 
 @dataclass(frozen=True)
 class TileArea:
@@ -27,13 +29,11 @@ class Layout:
     """A canvas and the tiles on it, which do not overlap.
 
     Attributes:
-        width: Canvas width in pixels, even.
-        height: Canvas height in pixels, even.
+        canvas: What they lie on.
         areas: The tiles.
     """
 
-    width: int
-    height: int
+    canvas: Canvas
     areas: tuple[TileArea, ...]
 
 
@@ -45,9 +45,9 @@ def side_by_side(width: int, height: int) -> Layout:
     """
     half = width // 4 * 2
     areas = (TileArea("left", 0, 0, half, height), TileArea("right", half, 0, width - half, height))
-    return Layout(width, height, areas)
+    return Layout(Canvas(width, height), areas)
 
 
 def single(width: int, height: int) -> Layout:
     """One tile over the whole canvas."""
-    return Layout(width, height, (TileArea("single", 0, 0, width, height),))
+    return Layout(Canvas(width, height), (TileArea("single", 0, 0, width, height),))

@@ -11,11 +11,10 @@ from ..configs.errors import CorruptVideoError, TrackMismatchError
 from ..configs.rendering import EncodeSettings, RenderSettings
 from ..engines.devices import choose_device, open_compositor, open_decoder, open_encoder
 from ..engines.prefetch import prefetch
-from ..engines.protocols import Compositor, Decoder, EncodeOptions, Frame, VideoInfo
+from ..engines.protocols import Canvas, Compositor, Decoder, EncodeOptions, Frame, VideoInfo
 from ..trackio.atomic import atomic_output, check_output
 from ..trackio.files import TrackFile, check_same_video, default_tracks_path, read_tracks
-from .layout import Layout
-from .plan import CameraPlan, plan
+from .camera.plan import CameraPlan, plan
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +88,10 @@ def render(  # noqa: PLR0913 - the public call, with the options of the command
         camera = plan(
             track_file.table, track_file.metadata, settings, decoder.index.pts, pixel_aspect=decoder.info.pixel_aspect
         )
-        options = encode_options(camera.layout, decoder.info, settings.encode)
+        options = encode_options(camera.canvas, decoder.info, settings.encode)
         with (
             atomic_output(output, overwrite=overwrite) as unfinished,
-            open_compositor(device, camera.layout.width, camera.layout.height) as compositor,
+            open_compositor(device, camera.canvas) as compositor,
             open_encoder(unfinished, options, video, device) as encoder,
         ):
             num_frames = 0
@@ -143,10 +142,10 @@ def _check_picture(track_file: TrackFile, info: VideoInfo) -> None:
         )  # fmt: skip
 
 
-def encode_options(layout: Layout, info: VideoInfo, encode: EncodeSettings) -> EncodeOptions:
+def encode_options(canvas: Canvas, info: VideoInfo, encode: EncodeSettings) -> EncodeOptions:
     """What the encoder is asked for: size by the layout, time and colour by the input, the rest by the settings."""
     return EncodeOptions(
-        width=layout.width, height=layout.height, time_base=info.time_base, fps=info.fps, colour=info.colour,
+        width=canvas.width, height=canvas.height, time_base=info.time_base, fps=info.fps, colour=info.colour,
         preset=encode.preset, crf=encode.crf, threads=encode.threads, audio=encode.audio,
         bitrate=None if encode.bitrate is None else encode.bitrate * 1000,
     )  # fmt: skip

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocols import Closing, Colour, Tile
-from .image import NEUTRAL_CHROMA, YuvImage, canvas
+from ..protocols import Canvas, Closing, Colour, Tile
+from .image import NEUTRAL_CHROMA, YuvImage, empty
 
 Plane = NDArray[np.uint8]
 Rect = tuple[float, float, float, float]
@@ -20,7 +20,7 @@ LEAST_FRACTION = 1e-3
 
 
 class OpenCvCompositor(Closing):
-    """Composes canvases of ``width`` x ``height`` pixels (both even).
+    """Composes canvases.
 
     A tile is sampled in two steps, because OpenCV's ``warpAffine`` costs several times as much. A four-tap
     filter moves the crop's origin by a fraction of a pixel (a whole origin needs none), and where the picture
@@ -30,12 +30,12 @@ class OpenCvCompositor(Closing):
     (1 - scale) chroma pixels, a tenth of a pixel at usual scales.
     """
 
-    def __init__(self, width: int, height: int):
-        self.width, self.height = width, height
+    def __init__(self, canvas: Canvas):
+        self._canvas = canvas
 
     def compose(self, image: YuvImage, tiles: Sequence[Tile]) -> YuvImage:
-        """A new canvas with each tile's crop; what no tile covers is black."""
-        made = self._canvas(image.colour, covered=sum(tile.width * tile.height for tile in tiles))
+        """A new canvas with each tile's crop; see ``protocols.Compositor``."""
+        made = self._empty(image.colour, covered=sum(tile.width * tile.height for tile in tiles))
         for tile in tiles:
             crop = _coded_crop(image, tile.crop_xyxy)
             place = (tile.x, tile.y, tile.width, tile.height)
@@ -49,9 +49,10 @@ class OpenCvCompositor(Closing):
     def close(self) -> None:
         """Nothing is held."""
 
-    def _canvas(self, colour: Colour, covered: int) -> YuvImage:
-        made = canvas(self.width, self.height, colour)
-        if covered < self.width * self.height:
+    def _empty(self, colour: Colour, covered: int) -> YuvImage:
+        width, height = self._canvas.width, self._canvas.height
+        made = empty(width, height, colour)
+        if covered < width * height:
             made.y.fill(0 if colour.full_range else 16)
             made.u.fill(NEUTRAL_CHROMA)
             made.v.fill(NEUTRAL_CHROMA)

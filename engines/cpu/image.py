@@ -77,7 +77,7 @@ def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0) -> YuvImage:
     return YuvImage(y, u, v, yuv_colour(pixel_format, colour), rotation, owner=frame)
 
 
-def canvas(width: int, height: int, colour: Colour) -> YuvImage:
+def empty(width: int, height: int, colour: Colour) -> YuvImage:
     """A picture to be filled, in memory that FFmpeg's encoders take as it is: ``width`` x ``height`` pixels, even."""
     import av
 

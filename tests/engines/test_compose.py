@@ -6,7 +6,7 @@ import pytest
 
 from dft.engines.cpu.compose import OpenCvCompositor
 from dft.engines.cpu.image import YuvImage
-from dft.engines.protocols import Colour, Tile
+from dft.engines.protocols import Canvas, Colour, Tile
 
 CROPS = [  # x1, y1, x2, y2 of tiles of 96 x 108 pixels
     pytest.param((40.3, 20.7, 97.19, 84.7), id="enlarged-1.69"),
@@ -47,7 +47,7 @@ def psnr(got, wanted):
 
 
 def compose_one(image, crop, width=96, height=108):
-    return OpenCvCompositor(width, height).compose(image, [Tile(crop, 0, 0, width, height)])
+    return OpenCvCompositor(Canvas(width, height)).compose(image, [Tile(crop, 0, 0, width, height)])
 
 
 @pytest.mark.parametrize("crop", CROPS)
@@ -135,7 +135,7 @@ def test_odd_sizes_are_used_to_their_edge(rotation):
 def test_what_no_tile_covers_is_black(full_range, black):
     image = smooth_image(6, 240, 180)
     image = YuvImage(image.y, image.u, image.v, Colour(full_range=full_range))
-    canvas = OpenCvCompositor(128, 64).compose(image, [Tile((0, 0, 64, 64), 64, 0, 64, 64)])
+    canvas = OpenCvCompositor(Canvas(128, 64)).compose(image, [Tile((0, 0, 64, 64), 64, 0, 64, 64)])
     np.testing.assert_array_equal(canvas.y[:, 64:], image.y[:64, :64])
     assert (canvas.y[:, :64] == black).all()
     assert (canvas.u[:, :32] == 128).all() and (canvas.v[:, :32] == 128).all()
@@ -145,7 +145,7 @@ def test_what_no_tile_covers_is_black(full_range, black):
 def test_two_tiles_lie_side_by_side():
     image = smooth_image(7, 240, 180)
     tiles = [Tile((0, 0, 64, 64), 0, 0, 64, 64), Tile((100, 50, 164, 114), 64, 0, 64, 64)]
-    canvas = OpenCvCompositor(128, 64).compose(image, tiles)
+    canvas = OpenCvCompositor(Canvas(128, 64)).compose(image, tiles)
     np.testing.assert_array_equal(canvas.y, np.hstack([image.y[:64, :64], image.y[50:114, 100:164]]))
 
 

@@ -13,8 +13,7 @@ import pytest
 
 from dft.configs.errors import DftError, EngineError, OutputError, SettingError, VideoError
 from dft.engines.cpu.encode import LibX264Encoder
-from dft.engines.cpu.image import YuvImage
-from dft.engines.cpu.image import canvas as fresh_canvas
+from dft.engines.cpu.image import YuvImage, empty
 from dft.engines.protocols import Colour, EncodeOptions
 
 VARIABLE = [0, 3, 4, 9, 10, 20, 21, 22, 30, 31, 40, 55]
@@ -199,7 +198,7 @@ def test_a_full_disk_is_an_output_error(tmp_path, suffix, limit):
 
 def test_a_canvas_is_encoded_from_where_it_lies(tmp_path):
     """A compositor's canvas is not copied; an image that only borrows a frame's memory is not taken for it."""
-    made = fresh_canvas(64, 48, Colour())
+    made = empty(64, 48, Colour())
     for plane, value in zip((made.y, made.u, made.v), (90, 100, 110), strict=True):
         plane.fill(value)
     changed = replace(made, y=np.full((48, 64), 200, np.uint8))

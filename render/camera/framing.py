@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..configs.rendering import CameraSettings
+from ...configs.rendering import CameraSettings
 from .faces import FaceTrack
 from .follow import Range, follow, tube_around
 from .smooth import smooth_path

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dft.render.smooth import smooth_path
+from dft.render.camera.smooth import smooth_path
 
 FPS, TOLERANCE, CONSTANT = 25, 50.0, 0.8
 

@@ -12,7 +12,7 @@ from scipy.optimize import linprog
 from scipy.signal import lfilter
 from scipy.sparse import bmat, csr_matrix, eye
 
-from dft.render.l1 import STILL_SPAN, L1Weights, _Program, _scale, _solve, l1_path
+from dft.render.camera.l1 import STILL_SPAN, L1Weights, _Program, _scale, _solve, l1_path
 
 FPS, HALF = 25, 0.25
 
@@ -383,7 +383,7 @@ def test_weights_that_make_no_sense_are_refused(values):
 
 
 def test_giving_up_is_said(monkeypatch, caplog):
-    monkeypatch.setattr("dft.render.l1.MAX_ITERATIONS", 3)
+    monkeypatch.setattr("dft.render.camera.l1.MAX_ITERATIONS", 3)
     times = seconds(20)
     face = speaker(times, 2)
     with caplog.at_level(logging.WARNING):

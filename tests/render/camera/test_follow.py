@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dft.render.follow import Range, Tube, follow, tube_around, weights_for
+from dft.render.camera.follow import Range, Tube, follow, tube_around, weights_for
 
 N, FPS, UNIT = 500, 25, 200.0
 TIMES = np.arange(N) / FPS

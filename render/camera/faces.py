@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..trackio.columns import boxes_xyxy, codes, numbers
-from ..trackio.schema import PERSONS, SIDES
+from ...trackio.columns import boxes_xyxy, codes, numbers
+from ...trackio.schema import PERSONS, SIDES
 
 NOBODY = -1
 

@@ -8,17 +8,44 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..configs.errors import NoFaceError
-from ..configs.rendering import RenderSettings
-from ..engines.protocols import Tile
-from ..trackio.metadata import Shot, TrackMetadata
+from ...configs.errors import NoFaceError
+from ...configs.rendering import RenderSettings
+from ...engines.protocols import Canvas, Tile
+from ...trackio.metadata import Shot, TrackMetadata
+from ..layout import Layout, TileArea, side_by_side, single
 from .faces import FaceTrack, only_face, read_faces
 from .framing import Framing, Picture, Take
-from .layout import Layout, side_by_side, single
 
 Crops = NDArray[np.float64]
 
+CROP_STEPS = 64  # parts of a pixel in which crops are told: finer ones cannot be seen, and change with every edit
 MAX_CLOSENESS = 1.5  # how much a head may be enlarged to equal one that the picture cannot show smaller
+
+
+@dataclass(frozen=True)
+class View:
+    """What one tile shows through the whole video of ``N`` frames.
+
+    Attributes:
+        area: Its place on the canvas, and whom it shows.
+        crops_xyxy: ``(N, 4)`` float64 x1, y1, x2, y2 in displayed pixels, inside the picture.
+        shown: ``(N,)`` bool, whether the tile is drawn.
+        blur: ``(N,)`` float64 standard deviation of its blur in tile heights; 0 where it is sharp.
+        face: The face that it follows; None if it holds a still view.
+        take_starts: ``(K,)`` int64 frames, ascending, at which its camera cuts; the first is 0.
+    """
+
+    area: TileArea
+    crops_xyxy: Crops
+    shown: NDArray[np.bool_]
+    blur: NDArray[np.float64]
+    face: FaceTrack | None
+    take_starts: NDArray[np.int64]
+
+    def tile(self, frame_index: int) -> Tile:
+        """What the compositor is to draw."""
+        area, (x1, y1, x2, y2) = self.area, self.crops_xyxy[frame_index].tolist()
+        return Tile((x1, y1, x2, y2), area.x, area.y, area.width, area.height, float(self.blur[frame_index]))
 
 
 @dataclass(frozen=True)
@@ -26,31 +53,23 @@ class CameraPlan:
     """Which part of every frame each tile shows.
 
     Attributes:
-        layout: The canvas and its tiles.
-        crops_xyxy: One ``(N, 4)`` float64 array per tile of the layout: x1, y1, x2, y2 in displayed pixels for
-            every frame of the video, inside the picture.
+        canvas: What the tiles are laid on.
+        views: What each tile shows; later ones lie on top.
         notes: What a reader should know, in words.
-        faces: The face that each tile follows; None for a tile that holds a still view.
-        take_starts: For each tile the frames, ascending, at which its camera cuts; the first is 0.
         picture: The displayed picture.
     """
 
-    layout: Layout
-    crops_xyxy: tuple[Crops, ...]
+    canvas: Canvas
+    views: tuple[View, ...]
     notes: tuple[str, ...]
-    faces: tuple[FaceTrack | None, ...]
-    take_starts: tuple[NDArray[np.int64], ...]
     picture: Picture
 
     def __len__(self) -> int:
-        return len(self.crops_xyxy[0])
+        return len(self.views[0].crops_xyxy)
 
     def tiles(self, frame_index: int) -> list[Tile]:
         """What the compositor does with one frame."""
-        return [
-            Tile(tuple(crops[frame_index].tolist()), area.x, area.y, area.width, area.height)
-            for area, crops in zip(self.layout.areas, self.crops_xyxy, strict=True)
-        ]
+        return [view.tile(frame_index) for view in self.views if view.shown[frame_index]]
 
 
 def plan(
@@ -93,11 +112,17 @@ def plan(
         if area.side not in faces:
             (shown,) = faces
             crops[area.side] = _beside(crops[shown], framings[area.side])
-    sides = [area.side for area in layout.areas]
-    starts = [np.array([take.first for take in takes.get(side, [])] or [0], np.int64) for side in sides]
-    return CameraPlan(
-        layout, tuple(crops[side] for side in sides), notes, tuple(faces.get(side) for side in sides), tuple(starts),
-        picture,
+    views = [
+        _view(area, crops[area.side], faces.get(area.side), [take.first for take in takes.get(area.side, [])])
+        for area in layout.areas
+    ]
+    return CameraPlan(layout.canvas, tuple(views), notes, picture)
+
+
+def _view(area: TileArea, crops: Crops, face: FaceTrack | None, starts: list[int]) -> View:
+    crops = np.round(crops * CROP_STEPS) / CROP_STEPS
+    return View(
+        area, crops, np.ones(len(crops), bool), np.zeros(len(crops)), face, np.array(starts or [0], np.int64)
     )  # fmt: skip
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from dft.configs.rendering import RenderSettings
-from dft.render.faces import NOBODY, FaceTrack
-from dft.render.framing import Picture
+from dft.engines.protocols import Canvas
+from dft.render.camera.faces import NOBODY, FaceTrack
+from dft.render.camera.framing import Picture
+from dft.render.camera.metrics import measure
+from dft.render.camera.plan import CameraPlan, View, plan
 from dft.render.layout import single
-from dft.render.metrics import measure
-from dft.render.plan import CameraPlan, plan
 
 PICTURE = Picture(1920, 1080)
 HEIGHT, WIDTH, LEVEL = 100.0, 80.0, 0.4  # of the face; of its centre in a crop of 300 by 300
@@ -31,7 +32,9 @@ def crops_at(x, y, size=300.0):
 
 
 def figures(crops, face, times, starts=(0,)):
-    camera = CameraPlan(single(300, 300), (crops,), (), (face,), (np.array(starts, np.int64),), PICTURE)
+    area, num_frames = single(300, 300).areas[0], len(crops)
+    view = View(area, crops, np.ones(num_frames, bool), np.zeros(num_frames), face, np.array(starts, np.int64))
+    camera = CameraPlan(Canvas(300, 300), (view,), (), PICTURE)
     (made,) = measure(camera, np.asarray(times, float), LEVEL)
     return made
 
@@ -151,4 +154,4 @@ def test_of_a_real_plan_the_takes_and_faces_are_known(make_table, make_metadata,
     assert left.full == right.full == right.still == 1
     assert left.acceleration <= 0.1 and left.still >= 0.6
     assert left.centring_p95 <= 0.4
-    assert all(first < second for first, second in pairwise(camera.take_starts[0]))
+    assert all(first < second for first, second in pairwise(camera.views[0].take_starts))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..configs.rendering import RenderSettings
-from ..engines.probe import probe, scan
-from ..trackio.files import check_same_video, default_tracks_path, read_tracks
-from ..trackio.records import Record
+from ...configs.rendering import RenderSettings
+from ...engines.probe import probe, scan
+from ...trackio.files import check_same_video, default_tracks_path, read_tracks
+from ...trackio.records import Record
 from .faces import FaceTrack
 from .framing import Picture
 from .plan import CameraPlan, Crops, plan
@@ -112,12 +112,11 @@ def measure(camera: CameraPlan, times_seconds: Values, face_level: float) -> tup
         face_level: Where the face's centre belongs, in tile heights from the top.
     """
     shown = np.flatnonzero(np.diff(times_seconds, prepend=-np.inf) > 0)
-    columns = zip(camera.layout.areas, camera.crops_xyxy, camera.faces, camera.take_starts, strict=True)
     return tuple(
-        _measure_tile(area.side, crops[shown], _of(face, shown), np.searchsorted(shown, starts), times_seconds[shown],
-                      face_level, camera.picture)
-        for area, crops, face, starts in columns
-        if face is not None
+        _measure_tile(view.area.side, view.crops_xyxy[shown], _of(view.face, shown),
+                      np.searchsorted(shown, view.take_starts), times_seconds[shown], face_level, camera.picture)
+        for view in camera.views
+        if view.face is not None
     )  # fmt: skip
 
 
