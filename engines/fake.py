@@ -191,16 +191,12 @@ class FakeEncoder(Closing):
     """Remembers what it was given; implements :class:`dft.engines.protocols.Encoder`.
 
     Attributes:
-        notes: What could not be kept.
         written: Every image with its pts.
-        end_pts: What :meth:`finish` was told.
         finished: Whether the file would be complete.
         num_closed: How often it was closed.
     """
 
-    notes: tuple[str, ...] = ()
     written: list[tuple[FakeImage, int]] = field(default_factory=list)
-    end_pts: int | None = None
     finished: bool = False
     num_closed: int = 0
 
@@ -210,9 +206,9 @@ class FakeEncoder(Closing):
             raise EngineError("pts must ascend, and nothing follows the end", got=pts)
         self.written.append((image, pts))
 
-    def finish(self, end_pts: int | None = None) -> None:
+    def finish(self) -> None:
         """See :meth:`dft.engines.protocols.Encoder.finish`."""
-        self.end_pts, self.finished = end_pts, True
+        self.finished = True
 
     def close(self) -> None:
         """Count the call."""

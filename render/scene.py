@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..engines.cpu.image import YuvImage
-from ..engines.devices import choose_device, open_encoder
 from ..engines.protocols import Colour, EncodeOptions
 from ..engines.tone import write_tone
+from ..engines.writer import VideoWriter
 from ..trackio.atomic import atomic_output, check_output
 from .portraits import Portrait
 
@@ -101,7 +101,7 @@ def write_scene(
     with TemporaryDirectory() as folder, atomic_output(video, overwrite=overwrite) as unfinished:
         sound = Path(folder) / "tone.m4a"
         write_tone(sound, float(scene.num_frames / scene.fps))
-        with open_encoder(unfinished, options, sound, choose_device("cpu")) as encoder:
+        with VideoWriter(unfinished, options, sound) as encoder:
             for frame_index, (picture, rows) in enumerate(draw(scene)):
                 encoder.write(picture, frame_index)
                 truth += rows

@@ -19,7 +19,7 @@ from dft.engines.cpu.compose import OpenCvCompositor
 from dft.engines.cpu.decode import PyAvDecoder
 from dft.engines.cpu.detect import ROTATIONS, YuNetDetector
 from dft.engines.cpu.embed import OnnxEmbedder
-from dft.engines.cpu.encode import LibX264Encoder
+from dft.engines.cpu.encode import PyAvEncoder
 from dft.engines.cpu.image import YuvImage
 from dft.engines.protocols import Canvas, Colour, EncodeOptions, Tile
 from dft.engines.weights import find_model
@@ -67,7 +67,7 @@ def cpu_backend(media: Any) -> Backend:
         embedder=lambda: OnnxEmbedder(find_model("dlib"), threads=1),
         faces_image=portraits_image,
         compositor=lambda width, height: OpenCvCompositor(Canvas(width, height)),
-        encoder=LibX264Encoder,
+        encoder=PyAvEncoder,
         canvas=lambda width, height, luma: yuv_of(np.full((height, width, 3), luma, np.uint8), 0),
     )
 

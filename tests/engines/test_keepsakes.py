@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from av.subtitles.subtitle import SubtitleSet
 
-from dft.engines.cpu.encode import LibX264Encoder
 from dft.engines.cpu.image import blank
 from dft.engines.keepsakes import meaningful, sound_chapters
 from dft.engines.protocols import Colour, EncodeOptions
+from dft.engines.writer import VideoWriter
 
 DEFAULT, COMMENT, FORCED, COVER = 1, 8, 64, 1024  # AV_DISPOSITION_*
 TAGS = {"title": "Talk", "artist": "Ann", "comment": "hello", "creation_time": "2021-03-04T05:06:07.000000Z"}
@@ -130,9 +130,9 @@ def cover_png():
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
 
 
-def render(source, path, start=0, preset="ultrafast", **changes):
-    options = EncodeOptions(64, 48, Fraction(1, 25), Fraction(25), Colour(1, 1, 1), preset=preset, **changes)
-    with LibX264Encoder(path, options, source) as encoder:
+def render(source, path, start=0, preset="ultrafast", audio="all"):
+    options = EncodeOptions(64, 48, Fraction(1, 25), Fraction(25), Colour(1, 1, 1), preset=preset)
+    with VideoWriter(path, options, source, audio) as encoder:
         for pts in range(start, start + 75):
             encoder.write(blank(64, 48, Colour()), pts)
         encoder.finish()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dft.configs.errors import VideoError
-from dft.engines.cpu.encode import LibX264Encoder
 from dft.engines.cpu.image import blank
 from dft.engines.protocols import Colour, EncodeOptions
 from dft.engines.remux import SourceStreams
+from dft.engines.writer import VideoWriter
 
 SECONDS = 3
 DEFAULT, COMMENT = 1, 8  # AV_DISPOSITION_*
@@ -61,7 +61,7 @@ def packets(path, stream_number=0):
 
 def render(source, path, num_frames=SECONDS * 25):
     options = EncodeOptions(64, 48, Fraction(1, 25), Fraction(25), Colour(1, 1, 1), preset="ultrafast")
-    with LibX264Encoder(path, options, source) as encoder:
+    with VideoWriter(path, options, source) as encoder:
         for pts in range(num_frames):
             encoder.write(blank(64, 48, Colour()), pts)
         encoder.finish()
