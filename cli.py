@@ -101,17 +101,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _plain(value: Any) -> Any:
-    """What JSON knows instead of ``value``."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
 def _print_report(report: Any, as_json: bool, line: str) -> None:
     from .configs.hardware import peak_rss_mb
 
     if as_json:
-        values = {name: _plain(value) for name, value in asdict(report).items()}
-        click.echo(json.dumps({**values, "peak_rss_mb": round(peak_rss_mb(), 1)}))
+        click.echo(json.dumps({**asdict(report), "peak_rss_mb": round(peak_rss_mb(), 1)}, default=str))
     else:
         click.echo(line)
 
@@ -181,7 +175,9 @@ def render(
 ) -> None:  # fmt: skip
     """Crop both people of VIDEO by TRACKS, tile them, and encode with the original sound.
 
-    TRACKS is VIDEO's name with .tracks.parquet, if not given.
+    TRACKS is VIDEO's name with .tracks.parquet, if not given. Stopped midway, the same command goes on after the last
+    finished segment; with --overwrite only the segments are encoded that come out differently. A report on the result
+    is printed, and written beside it (.qc.json).
 
     \b
     Example:
@@ -194,7 +190,16 @@ def render(
         report = run(
             video, tracks, output, settings=settings, force=force, overwrite=overwrite, progress=progress
         )  # fmt: skip
-    _print_report(report, as_json, f"{report.output}: {_count(report.frames, 'frame')} ({report.fps:.1f} frames/s)")
+    reused = f", {report.reused:,} of them from before" if report.reused else ""
+    names = ", ".join(map(str, report.outputs))
+    _print_report(report, as_json, f"{names}: {_count(report.frames, 'frame')}{reused} ({report.fps:.1f} frames/s)")
+    if not as_json and not click.get_current_context().meta[QUIET]:
+        from rich.console import Console
+
+        from .render.qc import print_report
+
+        for quality in report.quality:
+            print_report(quality, Console(width=None if sys.stdout.isatty() else 100))
 
 
 @cli.group()

@@ -8,6 +8,8 @@ from typing import Any
 import av
 from av.filter import Graph
 
+from .cpu.encode import LIBRARIES, library_options
+from .cpu.image import PIXEL_FORMATS
 from .foreign import reading
 from .probe import open_video
 from .protocols import EncodeOptions
@@ -33,7 +35,7 @@ def decode_fps(video: Path, threads: int | None = None) -> float:
 
 
 def transcode_fps(video: Path, output: Path, crops: Sequence[Crop], options: EncodeOptions) -> float:
-    """Frames per second of a plain transcode: PyAV decode -> crop, scale, hstack filter graph -> x264.
+    """Frames per second of a plain transcode: PyAV decode -> crop, scale, hstack filter graph -> encode.
 
     Args:
         video: Input.
@@ -50,7 +52,7 @@ def transcode_fps(video: Path, output: Path, crops: Sequence[Crop], options: Enc
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = options.threads or 0
         graph = _split_screen(stream, crops, options)
-        encoder = _x264(target, options)
+        encoder = _encoder(target, options)
         for picture in container.decode(stream):
             graph.push(picture)
             tiled: Any = graph.pull()
@@ -73,17 +75,16 @@ def _split_screen(stream: Any, crops: Sequence[Crop], options: EncodeOptions) ->
         split.link_to(crop, place, 0)
         crop.link_to(scale)
         scale.link_to(stack, 0, place)
-    pixels, sink = graph.add("format", "yuv420p"), graph.add("buffersink")
+    pixels, sink = graph.add("format", PIXEL_FORMATS[options.depth]), graph.add("buffersink")
     stack.link_to(pixels)
     pixels.link_to(sink)
     graph.configure()
     return graph
 
 
-def _x264(target: Any, options: EncodeOptions) -> Any:
-    rate = {"crf": str(options.crf)} if options.bitrate is None else {}
-    encoder = target.add_stream("libx264", rate=options.fps, options={"preset": options.preset, **rate})
-    encoder.width, encoder.height, encoder.pix_fmt = options.width, options.height, "yuv420p"
+def _encoder(target: Any, options: EncodeOptions) -> Any:
+    encoder = target.add_stream(LIBRARIES[options.codec], rate=options.fps, options=library_options(options))
+    encoder.width, encoder.height, encoder.pix_fmt = options.width, options.height, PIXEL_FORMATS[options.depth]
     encoder.codec_context.time_base = options.time_base
     encoder.codec_context.thread_count = options.threads or 0
     if options.bitrate is not None:

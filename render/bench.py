@@ -24,6 +24,8 @@ from ..trackio.files import read_tracks
 from .camera.plan import CameraPlan, plan
 from .pipeline import encode_options
 
+STAGES = ("plan", "decode", "compose", "encode", "finish", "wait", "mux", "check")
+
 
 @dataclass(frozen=True)
 class BenchReport:
@@ -41,6 +43,9 @@ class BenchReport:
         render_fps: ``dft render``, as a whole.
         render_share: Its share of ``transcode_fps``.
         peak_rss_mb: Largest resident memory of either pass, 10^6 bytes.
+        stages: Milliseconds per frame that each stage of the rendering worked: side by side ``decode``, ``compose``,
+            ``encode`` and ``finish`` (the end of a segment, beside the next one), and what the encoder had to ``wait``
+            for the others; before and after them ``plan``, ``mux`` and ``check``.
     """
 
     frames: int
@@ -54,6 +59,7 @@ class BenchReport:
     render_fps: float
     render_share: float
     peak_rss_mb: float
+    stages: dict[str, float]
 
     def as_text(self) -> str:
         """A table for people."""
@@ -64,9 +70,13 @@ class BenchReport:
                 f"ReID         {self.embedded:8,} of {self.faces:,} faces   {self.reid_share:.3f} of the analysis",
                 f"transcode    {self.transcode_fps:8.1f} frames/s",
                 f"render       {self.render_fps:8.1f} frames/s   {self.render_share:.2f} of the plain transcode",
+                f"  of which   {self._breakdown()}",
                 f"peak memory  {self.peak_rss_mb:8.0f} MB over {self.frames} frames",
             ]
         )
+
+    def _breakdown(self) -> str:
+        return ", ".join(f"{stage} {taken:.2f}" for stage, taken in self.stages.items()) + " ms a frame"
 
 
 def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport:
@@ -95,6 +105,7 @@ def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport
         render_fps=round(middle["render"], 2),
         render_share=round(float(np.median([r["render"] / r["transcode"] for r in rounds])), 3),
         peak_rss_mb=max(r["memory"] for r in rounds),
+        stages={stage: round(middle[f"stage {stage}"], 3) for stage in STAGES},
     )
 
 
@@ -107,7 +118,7 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
     camera = _camera(video, tracks, info, settings)
     options = encode_options(camera.canvas, info, settings.encode)
     transcoding = transcode_fps(video, folder / "transcode.mp4", _coded_crops(camera, info), options)
-    rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings))
+    rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings), "--no-reuse")
     return {
         "frames": analysis["frames"],
         "decode": decoding,
@@ -118,6 +129,7 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
         "transcode": transcoding,
         "render": rendering["fps"],
         "memory": max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),
+        **{f"stage {stage}": rendering["stages"].get(stage, 0.0) * 1000 / rendering["frames"] for stage in STAGES},
     }
 
 
@@ -135,8 +147,11 @@ def _dft(*arguments: str | Path) -> dict[str, Any]:
 def _flags(settings: RenderSettings) -> Iterator[str]:
     known = all_settings(RenderSettings)
     for name, value in as_values(settings).items():
-        if value is not None:
-            yield from (known[name].flag, str(value))
+        flag = known[name].flag
+        if isinstance(value, bool):
+            yield flag if value else f"--no-{flag[2:]}"
+        elif value is not None:
+            yield from (flag, str(value))
 
 
 def _camera(video: Path, tracks: Path, info: VideoInfo, settings: RenderSettings) -> CameraPlan:

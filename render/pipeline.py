@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..configs.errors import CorruptVideoError, TrackMismatchError
+from ..configs.errors import CorruptVideoError
 from ..configs.rendering import EncodeSettings, RenderSettings
-from ..engines.devices import DeviceChoice, choose_device, open_compositor, open_decoder
-from ..engines.join import JoinOptions, check_container, join
-from ..engines.probe import probe
-from ..engines.protocols import Canvas, Decoder, EncodeOptions, PictureOptions, VideoInfo
+from ..engines.devices import open_compositor
+from ..engines.join import JoinOptions, Piece, check_container, join
+from ..engines.protocols import Canvas, EncodeOptions, VideoInfo
 from ..trackio.atomic import atomic_output, check_output
-from ..trackio.files import TrackFile, check_same_video, default_tracks_path, read_tracks
 from ..trackio.fingerprint import fingerprint
-from .camera.plan import CameraPlan, plan
+from .camera.plan import CameraPlan
 from .encoding import SegmentEncoder
+from .job import Job, opened, output_paths, tracks_path
 from .qc import Input, QualityReport, check_report_path, measure, read_report, write_report
 from .segments import SegmentStore, divide, segments_of
-from .stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -95,32 +93,26 @@ def render(  # noqa: PLR0913 - the public call, with the options of the command
         DftError: One of its subclasses, see ``configs/errors.py``. Nothing is left under the output's name.
     """
     started = time.perf_counter()
-    settings, video = settings or RenderSettings(), Path(video)
-    tracks = Path(tracks) if tracks is not None else default_tracks_path(video)
+    settings, video, tracks = settings or RenderSettings(), Path(video), tracks_path(Path(video), tracks)
     output = Path(output) if output is not None else default_output(video)
-    _check_outputs([output], settings, (video, tracks), overwrite=overwrite)
-    track_file = read_tracks(tracks)
-    same = check_same_video(track_file, video, force=force)
-    watch, device = Stopwatch(), choose_device(settings.encode.device)
-    wanted = picture_options(probe(video), settings.encode)
-    with open_decoder(video, device, settings.encode.threads, wanted) as decoder:
-        _check_picture(track_file, decoder.info)
-        with watch.measure("plan"):
-            cameras = _cameras(output, track_file, settings, decoder)
-        count = _Counter(sum(len(camera) for camera in cameras.values()), progress)
-        one = _Renderer(decoder, device, wanted, track_file, settings, watch)
+    paths = output_paths(output, settings)
+    for path in paths.values():
+        check_output(path, overwrite=overwrite, inputs=(video, tracks))
+        check_report_path(path)
+        check_container(path, settings.encode.codec)
+    with opened(video, tracks, settings, force=force) as job:
+        count = _Counter(sum(len(camera) for camera in job.cameras.values()), progress)
         quality = [
-            one.render(camera, path, count, overwrite=overwrite, notes=_input_notes(track_file, decoder, same=same))
-            for path, camera in cameras.items()
+            _render_one(job, camera, paths[name], count, overwrite=overwrite) for name, camera in job.cameras.items()
         ]
     seconds = time.perf_counter() - started
     notes = tuple(dict.fromkeys(note for report in quality for note in report.notes))
     for note in notes:
-        log.warning("%s", note)
+        log.info("%s", note)
     num_frames = sum(report.frames_out for report in quality)
-    stages = {stage: round(taken, 3) for stage, taken in watch.seconds.items()}
+    stages = {stage: round(taken, 3) for stage, taken in job.watch.seconds.items()}
     return RenderReport(
-        tuple(cameras), num_frames, count.reused, quality[0].seconds_in, round(seconds, 3),
+        tuple(paths.values()), num_frames, count.reused, quality[0].seconds_in, round(seconds, 3),
         round(num_frames / seconds, 2), stages, tuple(quality), notes,
     )  # fmt: skip
 
@@ -144,94 +136,34 @@ class _Counter:
             self._progress(self._done, self._total)
 
 
-class _Renderer:
-    """Renders one video after the other from one input.
-
-    Args:
-        decoder: Of the input.
-        device: Where it is composed and encoded.
-        picture: What the decoder makes of the pictures.
-        track_file: Its tracks.
-        settings: Output, camera, encoding.
-        watch: Gets the seconds of every stage.
-    """
-
-    def __init__(
-        self, decoder: Decoder, device: DeviceChoice, picture: PictureOptions, track_file: TrackFile,
-        settings: RenderSettings, watch: Stopwatch,
-    ):  # fmt: skip
-        self._decoder, self._device, self._settings, self._watch = decoder, device, settings, watch
-        self._source = probe(decoder.info.path)
-        self._input = Input(decoder.info.path, decoder.info, decoder.index, track_file.metadata)
-        self._circumstances = {"input": fingerprint(decoder.info.path), "picture": asdict(picture)}
-
-    def render(
-        self, camera: CameraPlan, output: Path, count: _Counter, *, overwrite: bool, notes: tuple[str, ...]
-    ) -> QualityReport:
-        """Encode what is missing of ``output``, join it, and check it."""
-        info, index, encode = self._input.info, self._input.index, self._settings.encode
-        options = encode_options(camera.canvas, info, encode)
-        spans = divide(index.pts, info.time_base, encode.segment_seconds)
-        segments = segments_of(camera, index.pts, spans, {**self._circumstances, "options": asdict(options)})
-        store = SegmentStore(output)
-        with self._watch.measure("reuse"):
-            earlier = read_report(output) if encode.reuse else None
-            store.look(segments, earlier.segments if earlier is not None else ())
-        count.reuse(sum(segment.end - segment.first for segment in segments if store.has(segment)))
-        with store.opened():
-            with open_compositor(self._device, camera.canvas) as compositor:
-                encoder = SegmentEncoder(
-                    self._decoder, compositor, camera, options, self._device, store, self._watch
-                )  # fmt: skip
-                encoder.encode([segment for segment in segments if not store.has(segment)], count)
-            pieces = store.pieces(segments, index.pts)
-            if not pieces:
-                raise CorruptVideoError(
-                    f"not one frame of {info.path} could be decoded", hint="check that the file plays"
-                )
-            joining = JoinOptions(info.time_base, index.end_pts, info.fps, encode.audio)
-            with atomic_output(output, overwrite=overwrite) as unfinished, self._watch.measure("mux"):
-                kept = join(pieces, unfinished, joining, info.path)
-        num_frames = sum(len(piece.pts) for piece in pieces)
-        lost = _lost_frames(len(index), num_frames)
-        notes = (*notes, *lost, *camera.notes, *_picture_notes(self._source, encode), *kept)
-        with self._watch.measure("check"):
-            report = measure(output, self._input, camera, store.encoded(segments), notes)
-            write_report(report, output)
-        store.remove()
-        return report
-
-
-def _cameras(output: Path, track_file: TrackFile, settings: RenderSettings, decoder: Decoder) -> dict[Path, CameraPlan]:
-    """The plan of every video that is to be made, by its path."""
-    info, index = decoder.info, decoder.index
-    camera = plan(track_file.table, track_file.metadata, settings, index.pts, pixel_aspect=info.pixel_aspect)
-    return {output: camera}
-
-
-def _check_outputs(
-    outputs: Sequence[Path], settings: RenderSettings, inputs: Sequence[Path], *, overwrite: bool
-) -> None:
-    for output in outputs:
-        check_output(output, overwrite=overwrite, inputs=inputs)
-        check_report_path(output)
-        check_container(output, settings.encode.codec)
-
-
-def _check_picture(track_file: TrackFile, info: VideoInfo) -> None:
-    known = track_file.metadata.video
-    if (info.width, info.height) != (known.width, known.height):
-        raise TrackMismatchError(
-            f"{track_file.path} was made from another picture than {info.path}",
-            got=f"tracks of {known.width}x{known.height}", expected=f"{info.width}x{info.height}",
-            hint="analyze this video",
-        )  # fmt: skip
-
-
-def picture_options(info: VideoInfo, encode: EncodeSettings) -> PictureOptions:
-    """What the decoder makes of the pictures: progressive, and SDR unless HDR is kept."""
-    keep = encode.keep_hdr and info.is_hdr
-    return PictureOptions(depth=10 if keep else encode.depth, deinterlace=True, tone_map=not keep)
+def _render_one(job: Job, camera: CameraPlan, output: Path, count: _Counter, *, overwrite: bool) -> QualityReport:
+    """Encode what is missing of one output, join it, and check it."""
+    info, index, encode = job.decoder.info, job.decoder.index, job.settings.encode
+    options = encode_options(camera.canvas, info, encode)
+    circumstances = {"input": fingerprint(job.video), "picture": asdict(job.picture), "options": asdict(options)}
+    segments = segments_of(camera, index.pts, divide(index.pts, info.time_base, encode.segment_seconds), circumstances)
+    store = SegmentStore(output)
+    with job.watch.measure("reuse"):
+        earlier = read_report(output) if encode.reuse else None
+        store.look(segments, earlier.segments if earlier is not None else ())
+    count.reuse(sum(segment.end - segment.first for segment in segments if store.has(segment)))
+    with store.opened():
+        with open_compositor(job.device, camera.canvas) as compositor:
+            encoder = SegmentEncoder(job.decoder, compositor, camera, options, job.device, store, job.watch)
+            encoder.encode([segment for segment in segments if not store.has(segment)], count)
+        pieces = store.pieces(segments, index.pts)
+        if not pieces:
+            raise CorruptVideoError(f"not one frame of {job.video} could be decoded", hint="check that the file plays")
+        joining = JoinOptions(info.time_base, index.end_pts, info.fps, encode.audio)
+        with atomic_output(output, overwrite=overwrite) as unfinished, job.watch.measure("mux"):
+            losses = join(pieces, unfinished, joining, job.video)
+    notes = (*job.notes, *_lost_frames(pieces, len(index)), *camera.notes, *_picture_notes(job.source, encode), *losses)
+    with job.watch.measure("check"):
+        source = Input(job.video, job.source, index, job.track_file.metadata)
+        report = measure(output, source, camera, store.encoded(segments), notes)
+        write_report(report, output)
+    store.remove()
+    return report
 
 
 def encode_options(canvas: Canvas, info: VideoInfo, encode: EncodeSettings) -> EncodeOptions:
@@ -252,20 +184,8 @@ def encode_options(canvas: Canvas, info: VideoInfo, encode: EncodeSettings) -> E
     )  # fmt: skip
 
 
-def _input_notes(track_file: TrackFile, decoder: Decoder, *, same: bool) -> tuple[str, ...]:
-    """What was not right with the input, in words."""
-    notes = []
-    if not same:
-        notes.append("the tracks were made from another file")
-    if decoder.index.ended_early is not None:
-        notes.append(decoder.index.ended_early)
-    expected, there = track_file.metadata.video.frame_count, len(decoder.index)
-    if there != expected:
-        notes.append(f"the video has {there} frames, and the tracks were made from {expected}")
-    return tuple(notes)
-
-
-def _lost_frames(there: int, written: int) -> Iterator[str]:
+def _lost_frames(pieces: Sequence[Piece], there: int) -> Iterator[str]:
+    written = sum(len(piece.pts) for piece in pieces)
     if written < there:
         yield f"{there - written} of {there} frames are damaged and were left out"
 

@@ -111,7 +111,8 @@ def segments_of(
         spans: First frame and the frame after the last, for each.
         circumstances: What else decides the pictures, of all segments: anything that ``str`` tells apart.
     """
-    shared = json.dumps([VERSION, _libraries(), str(camera.canvas), circumstances], sort_keys=True, default=str)
+    canvas = f"{camera.canvas} {camera.dividers}"
+    shared = json.dumps([VERSION, _libraries(), canvas, circumstances], sort_keys=True, default=str)
     return [Segment(first, end, _key(shared, camera, pts, slice(first, end))) for first, end in spans]
 
 

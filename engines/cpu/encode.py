@@ -106,7 +106,7 @@ def _add_stream(container: Any, options: EncodeOptions) -> Any:
     rate = options.fps.limit_denominator(GREATEST_FRACTION // max(1, int(options.fps)))
     if options.codec == "av1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only; the library writes to stderr on its own
-    stream = container.add_stream(LIBRARIES[options.codec], rate=rate, options=_library_options(options))
+    stream = container.add_stream(LIBRARIES[options.codec], rate=rate, options=library_options(options))
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = options.width, options.height, PIXEL_FORMATS[options.depth]
     context.sample_aspect_ratio = Fraction(1)
@@ -118,7 +118,8 @@ def _add_stream(container: Any, options: EncodeOptions) -> Any:
     return stream
 
 
-def _library_options(options: EncodeOptions) -> dict[str, str]:
+def library_options(options: EncodeOptions) -> dict[str, str]:
+    """The options of the encoding library that say what is asked for, but for the bit rate."""
     chosen = {"preset": options.preset}
     if options.bitrate is None:
         chosen["crf"] = str(options.crf)
