@@ -167,11 +167,13 @@ def _found(report: Any) -> str:
 @click.option("-o", "--output", type=FILE, help="Video to write (mp4, mov, mkv).  [VIDEO's name with .dft.mp4]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing video.")
 @click.option("--force", is_flag=True, help="Use TRACKS even if they were made from another file.")
+@click.option("--preview", is_flag=True, help="A small, quick proof instead: boxes and crops over the source.")
+@click.option("--still", metavar="TIME", help="One picture instead, as PNG: 12.5s or 00:00:12.5 from the start.")
 @setting_flags(RenderSettings)
 @_common
 def render(
-    video: Path, tracks: Path | None, output: Path | None, overwrite: bool, force: bool,
-    config: Path | None, as_json: bool, **flags: Any,
+    video: Path, tracks: Path | None, output: Path | None, overwrite: bool, force: bool, preview: bool,
+    still: str | None, config: Path | None, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Crop both people of VIDEO by TRACKS, tile them, and encode with the original sound.
 
@@ -184,12 +186,14 @@ def render(
       dft render in.mp4 tracks.parquet -o out.mp4
     """
     settings = settings_from_flags(RenderSettings, "render", config, flags)
+    common: dict[str, Any] = {"settings": settings, "force": force, "overwrite": overwrite}
+    if preview or still is not None:
+        _look(video, tracks, output, _moment(still), preview, as_json, common)
+        return
     from .render.pipeline import render as run
 
     with _progress("render") as progress:
-        report = run(
-            video, tracks, output, settings=settings, force=force, overwrite=overwrite, progress=progress
-        )  # fmt: skip
+        report = run(video, tracks, output, progress=progress, **common)
     reused = f", {report.reused:,} of them from before" if report.reused else ""
     names = ", ".join(map(str, report.outputs))
     _print_report(report, as_json, f"{names}: {_count(report.frames, 'frame')}{reused} ({report.fps:.1f} frames/s)")
@@ -200,6 +204,31 @@ def render(
 
         for quality in report.quality:
             print_report(quality, Console(width=None if sys.stdout.isatty() else 100))
+
+
+def _moment(text: str | None) -> float | None:
+    from .trackio.timecode import parse_timecode
+
+    try:
+        return None if text is None else parse_timecode(text.removesuffix("s"))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; expected 12.5s or 00:00:12.5", param_hint="--still") from error
+
+
+def _look(
+    video: Path, tracks: Path | None, output: Path | None, moment: float | None, proof: bool, as_json: bool,
+    common: dict[str, Any],
+) -> None:  # fmt: skip
+    """The preview, or a still of the result or of the preview."""
+    from .render.preview import preview, still
+
+    if moment is not None:
+        report = still(video, moment, tracks, output, proof=proof, **common)
+    else:
+        with _progress("preview") as progress:
+            report = preview(video, tracks, output, progress=progress, **common)
+    names = ", ".join(map(str, report.outputs))
+    _print_report(report, as_json, names if moment is not None else f"{names}: {_count(report.frames, 'frame')}")
 
 
 @cli.group()

@@ -53,6 +53,7 @@ class SourceStreams(Closing):
         self._converters: dict[int, TextConverter] = {}
         self._wanted: dict[int, Wanted] = {}
         self._last_dts: dict[int, Fraction] = {}
+        self._spacing: dict[int, Fraction] = {}  # seconds between the latest two packets of a stream
         self._heard: set[int] = set()  # streams past their priming
         self._timecode: str | None = None
         self._cover: Any = None  # a packet that is written first
@@ -250,6 +251,8 @@ class SourceStreams(Closing):
         if before is not None and (time < before if subtitle else time <= before):
             self.num_bad += 1
             return False
+        if before is not None:
+            self._spacing[index] = time - before
         self._last_dts[index] = time
         if not packet.is_discard:
             self._heard.add(index)
@@ -261,6 +264,8 @@ class SourceStreams(Closing):
             if index in self._converters:
                 packet = self._converters[index].convert(packet)
             else:
+                if not packet.duration and packet.stream.type == "audio":  # MP4 would not play the last one
+                    packet.duration = round(self._spacing.get(index, Fraction(0)) / packet.time_base)
                 packet.stream = self._targets[index]
             if packet is not None:
                 self._output.mux_one(packet)

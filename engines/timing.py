@@ -12,7 +12,7 @@ from .foreign import UNREADABLE, reading
 
 
 def sound_times(path: Path) -> list[NDArray[np.float64]]:
-    """Times of all packets that are played, ascending, in seconds, for each audio stream: ``(N,)`` each.
+    """Times of all packets, priming included, ascending, in seconds, for each audio stream: ``(N,)`` each.
 
     A damaged file gives what can be read.
 
@@ -30,7 +30,7 @@ def sound_times(path: Path) -> list[NDArray[np.float64]]:
         if sound:
             try:
                 for packet in container.demux(*sound):
-                    if packet.size and packet.pts is not None and not packet.is_discard:
+                    if packet.size and packet.pts is not None:
                         times[packet.stream.index].append(float(packet.pts * packet.time_base))
             except UNREADABLE:
                 pass  # as far as it goes
