@@ -12,7 +12,7 @@ import numpy as np
 
 from ...configs.errors import EngineError
 from ..foreign import writing
-from ..hdr import x265_params
+from ..hdr import svt_av1_params, x265_params
 from ..protocols import Closing, Colour, EncodeOptions
 from .image import BT709, PIXEL_FORMATS, YuvImage, plane_view
 
@@ -125,10 +125,16 @@ def library_options(options: EncodeOptions) -> dict[str, str]:
         chosen["crf"] = str(options.crf)
     if options.codec == "hevc":
         params = {"log-level": "error", "open-gop": "0", **(x265_params(options.hdr) if options.hdr else {})}
-        chosen["x265-params"] = ":".join(f"{name}={value}" for name, value in params.items())
+        chosen["x265-params"] = _joined(params)
     if options.codec == "av1":
         chosen["preset"] = str(SVT_PRESETS[options.preset])
+        if options.hdr:
+            chosen["svtav1-params"] = _joined(svt_av1_params(options.hdr))
     return chosen
+
+
+def _joined(params: dict[str, str]) -> str:
+    return ":".join(f"{name}={value}" for name, value in params.items())
 
 
 def _tag(context: Any, colour: Colour) -> None:

@@ -105,8 +105,8 @@ def test_hdr_is_kept_when_asked(pq, codec, wanted):
         np.testing.assert_allclose(getattr(info.hdr, name), getattr(HDR, name), rtol=1e-3, atol=1e-4)
     assert not any("tone-mapped" in note for note in report.notes)
     before, after = ([frame.to_ndarray() for frame in frames_of(path)] for path in (pq, report.output))
-    for one, two in zip(before, after, strict=True):
-        assert two[:144].mean() == pytest.approx(one[: SIZE[1]].mean(), abs=4)  # of 1023: nothing was mapped
+    errors = [two[:144].mean() - one[: SIZE[1]].mean() for one, two in zip(before, after, strict=True)]
+    assert np.abs(errors).mean() < 3 and np.abs(np.mean(errors)) < 1  # of 1023: nothing was mapped
 
 
 def test_there_may_be_no_hdr_to_keep(made):
