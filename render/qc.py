@@ -58,7 +58,10 @@ class QualityReport(Record):
         frames_out: Frames of the video.
         seconds_in: From the first frame's start to the last one's end.
         seconds_out: The same of the video.
-        picture_drift_ms: Largest difference between a frame's time in the video and in the input, in milliseconds.
+        start_shift_ms: How much later the first frame is shown than in the input, in milliseconds; Matroska, which has
+            no time before 0, shows everything later where the sound has priming.
+        picture_drift_ms: Largest difference between a frame's time in the video and in the input beyond that shift,
+            in milliseconds.
         sound_drift_ms: By how much the sound lies later against the picture than in the input, in milliseconds: the
             largest of all tracks, at their start, middle and end; empty without sound.
         sides: What each tile showed.
@@ -75,6 +78,7 @@ class QualityReport(Record):
     frames_out: int
     seconds_in: float
     seconds_out: float
+    start_shift_ms: float
     picture_drift_ms: float
     sound_drift_ms: dict[str, float]
     sides: tuple[SideReport, ...]
@@ -119,7 +123,8 @@ def measure(
     frames = np.concatenate([part.frames for part in encoded])
     wanted = source.index.pts[frames] * float(source.info.time_base)
     got = index.pts * float(info.time_base)
-    drift = np.abs(got - wanted).max() * 1000 if len(got) == len(wanted) else np.inf
+    shift = float(got[0] - wanted[0])
+    drift = np.abs(got - wanted - shift).max() * 1000 if len(got) == len(wanted) else np.inf
     suspects = [suspect.probability for suspect in source.metadata.suspects]
     times = source.metadata.video.seconds_array(source.index.pts)
     return QualityReport(
@@ -130,8 +135,9 @@ def measure(
         frames_out=len(index),
         seconds_in=_seconds(source.info, source.index),
         seconds_out=_seconds(info, index),
+        start_shift_ms=round(shift * 1000, 3),
         picture_drift_ms=round(float(drift), 3),
-        sound_drift_ms=_sound_drift(source.path, output, float(got[0] - wanted[0])),
+        sound_drift_ms=_sound_drift(source.path, output, shift),
         sides=_sides(camera, times, _seconds(source.info, source.index)),
         suspects_open=len(suspects),
         suspects_greatest=round(max(suspects, default=0.0), 3),
@@ -238,6 +244,8 @@ def _lines(report: QualityReport) -> Iterator[str]:
     if report.sound_drift_ms:
         parts = ", ".join(f"{place} {value:g} ms" for place, value in report.sound_drift_ms.items())
         drift += f", sound against picture: {parts}"
+    if report.start_shift_ms:
+        drift += f"; all of it {report.start_shift_ms:g} ms later than in the input"
     yield drift
     for side in report.sides:
         shown = ", ".join(f"{mode} {seconds:.1f} s" for mode, seconds in side.absent.items())
