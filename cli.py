@@ -366,28 +366,42 @@ def score(file: Path, truth: Path, iou: float, as_json: bool) -> None:
 @click.argument("video", type=FILE)
 @click.argument("file", metavar="[TRACKS]", type=FILE, required=False)
 @click.option("--force", is_flag=True, help="Use TRACKS even if they were made from another file.")
+@click.option("--compare", is_flag=True, help="The figures of two usual ways to follow a face as well.")
+@click.option("--plot", "picture", type=FILE, help="Draw the paths and their acceleration (png, svg).")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
 @setting_flags(RenderSettings)
 @_common
-def plan_(video: Path, file: Path | None, force: bool, config: Path | None, as_json: bool, **flags: Any) -> None:
+def plan_(
+    video: Path, file: Path | None, force: bool, compare: bool, picture: Path | None, overwrite: bool,
+    config: Path | None, as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
     """How the camera of dft render would move through VIDEO by TRACKS, in numbers, without decoding.
 
     Per tile: how calm the camera is, how long it stands still, how much of the face it shows and how near to its
     place. TRACKS is VIDEO's name with .tracks.parquet, if not given. The flags are those of dft render.
 
+    The two usual ways make crops of the same size: the face's centre smoothed by a Savitzky-Golay filter over a second,
+    and a camera that stays until the face leaves a dead zone and then moves there by exponential smoothing.
+
     \b
     Example:
-      dft tracks plan in.mp4 tracks.parquet
+      dft tracks plan in.mp4 tracks.parquet --compare --plot camera.png
     """
     settings = settings_from_flags(RenderSettings, "render", config, flags)
     from rich.console import Console
 
-    from .render.camera.metrics import plan_report, print_plan
+    from .render.camera.metrics import print_plan, study
 
-    report = plan_report(video, file, settings, force=force)
+    studied = study(video, file, settings, force=force)
+    report = studied.report(compare=compare)
+    if picture is not None:
+        from .render.camera.plot import plot_plan
+
+        plot_plan(studied, picture, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:
-        print_plan(report, Console(width=None if sys.stdout.isatty() else 100))
+        print_plan(report, Console(width=None if sys.stdout.isatty() else 130 if compare else 100))
 
 
 @cli.command(short_help="Make a two-person video, analyze it, render it.")

@@ -13,11 +13,11 @@ from ..configs.errors import CorruptVideoError
 from ..engines.devices import DeviceChoice, open_detector, open_embedder
 from ..engines.protocols import Decoder, Detector
 from .chunks import Chunk
-from .closer import SecondDetector
-from .detections import detected_frames
 from .evidence import ChunkEvidence, EvidenceStore
-from .observe import ChunkObserver
-from .reid import FaceEmbedder
+from .tracking.closer import SecondDetector
+from .tracking.detections import detected_frames
+from .tracking.observe import ChunkObserver
+from .tracking.reid import FaceEmbedder
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from ..configs.analysis import AnalyzeSettings
 from ..configs.errors import NoFaceError
 from ..trackio.metadata import Shot, Suspect, TrackRecord
-from .chains import Chain, link_chains
 from .evidence import ChunkEvidence
-from .gaps import fill_gaps
-from .identity import OTHER, PERSONS, SHORT_FRAMES, Identity, identify
-from .named import find_named
-from .purity import pure
-from .rows import Rows, to_table
+from .identity.chains import Chain, link_chains
+from .identity.named import find_named
+from .identity.persons import OTHER, PERSONS, SHORT_FRAMES, Identity, identify
+from .identity.purity import pure
+from .identity.tracklets import join_evidence
+from .outcome.gaps import fill_gaps
+from .outcome.rows import Rows, to_table
+from .outcome.sides import SIDES, a_is_left, sides_by_identity
+from .outcome.suspects import SuspectFinder, Timeline
 from .shots import find_cuts, join_changes, shot_numbers
-from .sides import SIDES, a_is_left, sides_by_identity
 from .source import Source
-from .suspects import SuspectFinder, Timeline
-from .tracklets import join_evidence
 
 
 @dataclass(frozen=True)

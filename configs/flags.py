@@ -43,6 +43,8 @@ def _flag(item: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     note = f"  [{shown}{' ' + item.unit if item.unit and item.default is not None else ''}]"
     if item.type is bool:
         return click.option(f"{item.flag}/--no-{item.flag[2:]}", item.name, default=None, help=item.help + note)
+    if item.read is not None:
+        note = f" {item.form[0].upper()}{item.form[1:]}, such as {item.example}.{note}"
     kind: Any = click.Choice(item.choices) if item.choices else item.type
     return click.option(item.flag, item.name, type=kind, default=None, help=item.help + note)
 

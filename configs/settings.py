@@ -8,7 +8,7 @@ are all made from these declarations. Names are unique within a pass.
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -33,6 +33,9 @@ class Setting:
         minimum: Smallest allowed value.
         maximum: Largest allowed value.
         even: Whether the value must be even.
+        read: Reads text of a certain form, and raises ``ValueError`` where it cannot be.
+        form: That form in words.
+        example: Text of that form.
     """
 
     name: str
@@ -45,6 +48,9 @@ class Setting:
     minimum: float | None = None
     maximum: float | None = None
     even: bool = False
+    read: Callable[[str], object] | None = None
+    form: str = "text"
+    example: str | None = None
 
     @property
     def flag(self) -> str:
@@ -68,7 +74,19 @@ class Setting:
                 expected=self.expected,
                 hint=f"change {self.flag}, or {self.name} in the settings file",
             )
+        if self.read is not None:
+            self._check_form(self.read, value)
         return value
+
+    def _check_form(self, read: Callable[[str], object], value: str) -> None:
+        try:
+            read(value)
+        except ValueError as error:
+            raise SettingError(
+                f"setting {self.name} cannot be {value!r}: {error}",
+                expected=self.expected,
+                hint=f"change {self.flag}, or {self.name} in the settings file",
+            ) from error
 
     def _within(self, value: Any) -> bool:
         if self.choices is not None:
@@ -83,9 +101,11 @@ class Setting:
         """The allowed values in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[self.type]
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: self.form}[self.type]
         if self.even:
             words = "an even number"
+        if self.example is not None:
+            words += f", such as {self.example}"
         if self.minimum is not None and self.maximum is not None:
             words += f" from {self.minimum:g} to {self.maximum:g}"
         elif self.minimum is not None:

@@ -13,7 +13,17 @@ from typing import Any
 
 from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import num_cores, why_no_cuda
-from .protocols import Canvas, Compositor, Decoder, Detector, Embedder, EncodeOptions, Encoder
+from .protocols import (
+    FOR_ANALYSIS,
+    Canvas,
+    Compositor,
+    Decoder,
+    Detector,
+    Embedder,
+    EncodeOptions,
+    Encoder,
+    PictureOptions,
+)
 from .weights import find_model
 
 log = logging.getLogger(__name__)
@@ -49,13 +59,22 @@ def choose_device(requested: str) -> DeviceChoice:
     return DeviceChoice("cpu", reason)
 
 
-def open_decoder(path: Path, device: DeviceChoice, threads: int | None = None) -> Decoder:
+def open_decoder(
+    path: Path, device: DeviceChoice, threads: int | None = None, picture: PictureOptions = FOR_ANALYSIS
+) -> Decoder:
     """Decoder of ``path``.
+
+    Args:
+        path: The video.
+        device: Where it runs.
+        threads: CPU threads, or None for all.
+        picture: What is made of the pictures.
 
     Raises:
         VideoError: The file cannot be read.
+        EngineError: Its colours cannot be tone-mapped.
     """
-    decoder: Decoder = _backend(device, "decode", "PyAvDecoder", "av")(path, threads)
+    decoder: Decoder = _backend(device, "decode", "PyAvDecoder", "av")(path, threads, picture)
     return decoder
 
 
@@ -104,14 +123,14 @@ def open_compositor(device: DeviceChoice, canvas: Canvas) -> Compositor:
     return compositor
 
 
-def open_encoder(path: Path, options: EncodeOptions, source: Path | None, device: DeviceChoice) -> Encoder:
-    """Encoder that writes ``path``, with what ``source`` holds beside its picture.
+def open_encoder(path: Path, options: EncodeOptions, device: DeviceChoice) -> Encoder:
+    """Encoder of pictures alone into ``path``, an MP4 file.
 
     Raises:
         OutputError: ``path`` cannot be written.
-        SettingError: Its suffix names no container that can be written.
+        EngineError: The encoder refuses the options.
     """
-    encoder: Encoder = _backend(device, "encode", "LibX264Encoder", "av")(path, options, source)
+    encoder: Encoder = _backend(device, "encode", "PyAvEncoder", "av")(path, options)
     return encoder
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..configs.errors import EngineError
-from .protocols import Closing, Colour, Detections, Frame, FrameIndex, Tile, VideoInfo
+from .protocols import Bar, Closing, Colour, Detections, Frame, FrameIndex, Tile, VideoInfo
 from .weights import ModelFile
 
 # Places of YuNet's five points in a face box, as shares of its width and height.
@@ -54,7 +54,7 @@ class FakeImage:
 
     faces: tuple[FakeFace, ...] = ()
     luma: int = 128
-    tiles: tuple[Tile, ...] = ()
+    tiles: tuple[Tile | Bar, ...] = ()
 
 
 class FakeDecoder(Closing):
@@ -181,7 +181,7 @@ class FakeCompositor(Closing):
     def close(self) -> None:
         """Nothing to release."""
 
-    def compose(self, image: FakeImage, tiles: Sequence[Tile]) -> FakeImage:
+    def compose(self, image: FakeImage, tiles: Sequence[Tile | Bar]) -> FakeImage:
         """An image that says what it was made of."""
         return FakeImage(image.faces, image.luma, tuple(tiles))
 

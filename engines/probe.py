@@ -1,5 +1,6 @@
 """What a video file holds: the facts of its picture stream, and the time of every frame, read from its packets."""
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 
 from ..configs.errors import VideoUnreadableError
 from .foreign import UNREADABLE, reading
+from .hdr import read_hdr
 from .protocols import Colour, FrameIndex, VideoInfo
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+FIELD_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
+NUM_FIRST_PICTURES = 5  # asked whether they are interlaced: broadcasts may begin with a progressive one
 MIN_CUT_OFF_SECONDS = 1.0  # container durations are rounded; shorter losses are told by the frame count alone
 
 
@@ -39,14 +43,15 @@ def open_video(path: Path) -> tuple[Any, Any]:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Facts of the video's picture stream; decodes one frame, where the rotation is told.
+    """Facts of the video's picture stream; decodes its first frames, which tell rotation, fields and HDR.
 
     Raises:
         VideoError: The file cannot be read or not one frame decodes.
     """
     container, stream = open_video(path)
     with container, reading(path):
-        picture = _first_picture(container, stream, path)
+        pictures = _first_pictures(container, stream, path)
+        picture = pictures[0]
         context = stream.codec_context
         rotation = (-round(picture.rotation / 90) * 90) % 360
         width, height = picture.width, picture.height
@@ -60,17 +65,31 @@ def probe(path: Path) -> VideoInfo:
             fps=Fraction(stream.average_rate or stream.guessed_rate or 25),
             colour=Colour(int(picture.colorspace), int(picture.color_primaries), int(picture.color_trc), full),
             codec=context.name, pixel_format=picture.format.name,
+            depth=max(part.bits for part in picture.format.components),
+            interlaced=_has_fields(context) or any(each.interlaced_frame for each in pictures),
+            hdr=read_hdr(picture),
         )  # fmt: skip
 
 
-def _first_picture(container: Any, stream: Any, path: Path) -> Any:
-    for packet in container.demux(stream):
-        try:
-            for picture in packet.decode():
-                return picture
-        except av.error.InvalidDataError:
-            continue
-    raise VideoUnreadableError(f"{path} holds no picture that can be decoded", hint="check that the file plays")
+def _has_fields(context: Any) -> bool:
+    return getattr(context, "field_order", 0) in FIELD_ORDERS  # PyAV before 18 leaves it to the pictures
+
+
+def _first_pictures(container: Any, stream: Any, path: Path) -> list[Any]:
+    """The first one or more pictures."""
+    found: list[Any] = []
+    try:
+        for packet in container.demux(stream):
+            with suppress(av.error.InvalidDataError):
+                found += packet.decode()
+            if len(found) >= NUM_FIRST_PICTURES:
+                break
+    except UNREADABLE:
+        if not found:
+            raise
+    if not found:
+        raise VideoUnreadableError(f"{path} holds no picture that can be decoded", hint="check that the file plays")
+    return found
 
 
 def scan(path: Path) -> FrameIndex:

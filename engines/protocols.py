@@ -34,6 +34,28 @@ class Colour:
     full_range: bool = False
 
 
+PQ, HLG = 16, 18  # H.273 transfer codes of high dynamic range
+
+
+@dataclass(frozen=True)
+class HdrMetadata:
+    """Static metadata of HDR video: SMPTE ST 2086 mastering display and CTA-861.3 content light level.
+
+    Attributes:
+        primaries_xy: CIE 1931 x, y of the mastering display's red, green and blue, or None.
+        white_xy: x, y of its white point, or None.
+        luminance: Its least and greatest luminance in cd/m2, or None.
+        max_cll: Greatest light of one pixel in cd/m2, or None.
+        max_fall: Greatest average light of one frame in cd/m2, or None.
+    """
+
+    primaries_xy: tuple[tuple[float, float], ...] | None = None
+    white_xy: tuple[float, float] | None = None
+    luminance: tuple[float, float] | None = None
+    max_cll: int | None = None
+    max_fall: int | None = None
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """Facts of a video stream.
@@ -49,6 +71,9 @@ class VideoInfo:
         colour: How the values are to be read.
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the pixel format.
+        depth: Bits of a value in the file.
+        interlaced: Whether the stream or one of its first pictures says that it is made of two fields.
+        hdr: Static HDR metadata, or None.
     """
 
     path: Path
@@ -61,6 +86,32 @@ class VideoInfo:
     colour: Colour
     codec: str
     pixel_format: str
+    depth: int = 8
+    interlaced: bool = False
+    hdr: HdrMetadata | None = None
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the values mean high dynamic range: PQ or HLG."""
+        return self.colour.transfer in (PQ, HLG)
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """What a decoder makes of a picture before it hands it out. The default suits analysis: nothing that costs.
+
+    Attributes:
+        depth: Bits of the images' values, 8 or 10, whatever the file has.
+        deinterlace: Pictures that are flagged as interlaced become progressive; the others stay as they are.
+        tone_map: HDR becomes SDR in BT.709 of limited range; SDR stays as it is.
+    """
+
+    depth: int = 8
+    deinterlace: bool = False
+    tone_map: bool = False
+
+
+FOR_ANALYSIS = PictureOptions()
 
 
 @dataclass(frozen=True)
@@ -145,13 +196,11 @@ class Canvas:
         width: In pixels, even.
         height: In pixels, even.
         background: Where no tile lies, as 8-bit sRGB.
-        bars: Drawn over the tiles.
     """
 
     width: int
     height: int
     background: RGB = (0, 0, 0)
-    bars: tuple[Bar, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,11 +234,13 @@ class EncodeOptions:
         time_base: Unit of the pts that are written.
         fps: Average frame rate, a hint for rate control.
         colour: Tags to write.
+        codec: ``h264``, ``hevc`` or ``av1``.
+        depth: Bits per sample, 8 or 10.
         preset: Speed against size, x264's names.
-        crf: Constant rate factor.
+        crf: Constant rate factor, on the codec's own scale.
         bitrate: Average bits per second instead of ``crf``, or None.
         threads: CPU threads, or None for all.
-        audio: Which audio streams of the source are copied: ``all``, ``first`` or ``none``.
+        hdr: Static HDR metadata to write, or None.
     """
 
     width: int
@@ -197,11 +248,13 @@ class EncodeOptions:
     time_base: Fraction
     fps: Fraction
     colour: Colour
+    codec: str = "h264"
+    depth: int = 8
     preset: str = "medium"
     crf: int = 18
     bitrate: int | None = None
     threads: int | None = None
-    audio: str = "all"
+    hdr: HdrMetadata | None = None
 
 
 class Closing(Protocol):
@@ -221,11 +274,17 @@ class Closing(Protocol):
 
 @runtime_checkable
 class Decoder(Closing, Protocol):
-    """Reads the frames of one video in presentation order."""
+    """Reads the frames of one video in presentation order.
+
+    Attributes:
+        info: Facts of the video; ``colour`` and ``hdr`` are those of the images that it gives.
+        index: Every frame.
+        num_corrupt: Packets or frames that could not be decoded so far.
+    """
 
     info: VideoInfo
     index: FrameIndex
-    num_corrupt: int  # packets or frames that could not be decoded so far
+    num_corrupt: int
 
     def frames(self, first: int = 0, end: int | None = None) -> Iterator[Frame]:
         """Frames with ``first <= frame_index < end``, in order; damaged ones are left out and counted.
@@ -279,8 +338,8 @@ class Embedder(Closing, Protocol):
 class Compositor(Closing, Protocol):
     """Crops, scales and tiles."""
 
-    def compose(self, image: Image, tiles: Sequence[Tile]) -> Image:
-        """A new canvas with each tile's crop, on the background and under the bars of the ``Canvas``.
+    def compose(self, image: Image, tiles: Sequence[Tile | Bar]) -> Image:
+        """A new canvas with each tile's crop and each bar, on the background of the ``Canvas``; later ones lie on top.
 
         Crops are sampled at sub-pixel position, so a slow pan does not step.
         """
@@ -288,17 +347,13 @@ class Compositor(Closing, Protocol):
 
 @runtime_checkable
 class Encoder(Closing, Protocol):
-    """Writes one video file: an encoded picture stream, and what is copied from the source."""
+    """Encodes pictures into a file that holds nothing else, and that can be decoded without any other.
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What could not be kept, in words."""
+    ``engines/join.py`` makes one video of such files, and adds what is copied from the source.
+    """
 
     def write(self, image: Image, pts: int) -> None:
         """Encode one canvas; ``pts`` ascend."""
 
-    def finish(self, end_pts: int | None = None) -> None:
-        """Write what is buffered and complete the file; without it the file is not complete.
-
-        The last frame ends at ``end_pts``; None means after one average frame.
-        """
+    def finish(self) -> None:
+        """Encode what is buffered and complete the file; without it the file is not complete."""

@@ -63,6 +63,18 @@ def x264(keyint: int, b_frames: int, *, open_gop: bool = False) -> tuple[tuple[s
     return (("preset", "veryfast"), ("x264-params", params))
 
 
+def interlaced(keyint: int, *, open_gop: bool = False) -> tuple[tuple[str, str], ...]:
+    """Options of x264 for pictures of two fields, the upper one first."""
+    preset, (name, params) = x264(keyint, 2, open_gop=open_gop)
+    return (preset, (name, f"{params}:tff=1"))
+
+
+def x265_hdr(transfer: str) -> tuple[tuple[str, str], ...]:
+    """Options of x265 for BT.2020 with the transfer ``smpte2084`` (PQ) or ``arib-std-b67`` (HLG)."""
+    tags = f"colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}"
+    return (("preset", "ultrafast"), ("x265-params", f"keyint=12:log-level=none:{tags}"))
+
+
 IRREGULAR = tuple(np.cumsum([0, *np.random.default_rng(7).choice([17, 33, 41, 120], 49)]).tolist())
 VIDEOS = {
     "closed gop": Recipe(options=x264(12, 3)),
@@ -81,6 +93,12 @@ VIDEOS = {
     "4:4:4": Recipe(pixel_format="yuv444p", size=(97, 63), options=x264(12, 2)),
     "avi": Recipe("v.avi", codec="mpeg4", options=(("g", "12"), ("bf", "2"))),
     "raw h264": Recipe("v.h264", options=x264(12, 2)),
+    "interlaced": Recipe(options=interlaced(12)),
+    "interlaced mpeg2": Recipe(
+        "v.ts", codec="mpeg2video", size=(352, 288), options=(("g", "12"), ("bf", "2"), ("flags", "+ildct+ilme"))
+    ),
+    "pq": Recipe(codec="libx265", pixel_format="yuv420p10le", options=x265_hdr("smpte2084")),
+    "hlg": Recipe(codec="libx265", pixel_format="yuv420p10le", options=x265_hdr("arib-std-b67")),
     "rotated": Recipe(rotation=90),
     "with sound": Recipe(audio=True, options=x264(12, 2)),
 }
@@ -152,6 +170,7 @@ class Media:
     read_number = staticmethod(read_number)
     picture = staticmethod(picture)
     x264 = staticmethod(x264)
+    interlaced = staticmethod(interlaced)
 
     def __init__(self, folder: Path):
         self._folder = folder

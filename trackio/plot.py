@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,11 @@ def plot_tracks(track_file: TrackFile, path: Path, *, overwrite: bool) -> None:
         BackendUnavailableError: matplotlib is not installed.
         OutputError: The picture cannot be written.
     """
+    save_figure(lambda: _draw(track_file), path, overwrite=overwrite)
+
+
+def save_figure(draw: Callable[[], Figure], path: Path, *, overwrite: bool) -> None:
+    """Write what ``draw`` makes as a ``.png`` or ``.svg`` file; see ``plot_tracks``."""
     path = Path(path)
     form = FORMATS.get(path.suffix.lower())
     if form is None:
@@ -70,7 +75,7 @@ def plot_tracks(track_file: TrackFile, path: Path, *, overwrite: bool) -> None:
         # A file name in a script that the font lacks is drawn as boxes; that is no reason to complain.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         metadata = {"Date": None} if form == "svg" else None
-        _draw(track_file).savefig(temporary, format=form, dpi=DPI, metadata=metadata)
+        draw().savefig(temporary, format=form, dpi=DPI, metadata=metadata)
 
 
 def _draw(track_file: TrackFile) -> Figure:
@@ -91,7 +96,7 @@ def _draw(track_file: TrackFile) -> Figure:
         _draw_cuts(panel, track_file)
         panel.spines[["top", "right"]].set_visible(False)
     figure.align_ylabels(panels)
-    _set_time_axis(panels[-1], _end_seconds(track_file))
+    set_time_axis(panels[-1], _end_seconds(track_file))
     video = metadata.video
     panels[0].set_title(
         f"{track_file.path.name}    {video.width} x {video.height}, {float(video.fps):.6g} fps, "
@@ -236,7 +241,8 @@ def _draw_cuts(panel: Axes, track_file: TrackFile) -> None:
     )
 
 
-def _set_time_axis(panel: Axes, end_seconds: float) -> None:
+def set_time_axis(panel: Axes, end_seconds: float) -> None:
+    """Ticks at round times."""
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     step = next((step for step in _TICK_SECONDS if end_seconds / step <= 14), end_seconds / 10)

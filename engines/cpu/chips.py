@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..alignment import NUM_POINTS, ChipLayout, inverse, similarity
 from .colour import yuv_to_bgr
-from .image import YuvImage
+from .image import Plane, YuvImage
 
 Chip = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (2, 3), from one system of pixels to another; origins are at the top left corner
@@ -41,7 +41,7 @@ def _chip(image: YuvImage, to_coded: Matrix, size: int) -> Chip:
     return np.asarray(cv2.transform(cv2.merge(planes), yuv_to_rgb), np.uint8)
 
 
-def _sample(plane: NDArray[np.uint8], to_plane: Matrix, size: int) -> NDArray[np.uint8]:
+def _sample(plane: Plane, to_plane: Matrix, size: int) -> NDArray[np.uint8]:
     """``(size, size)`` picture whose pixels lie at ``to_plane`` in the plane.
 
     Where the picture shrinks, exact halves are taken until less than a factor of two is left, and the rest is sampled
@@ -67,7 +67,7 @@ def _sample(plane: NDArray[np.uint8], to_plane: Matrix, size: int) -> NDArray[np
     return np.asarray(picture, np.uint8)
 
 
-def _surroundings(plane: NDArray[np.uint8], to_plane: Matrix, size: int) -> tuple[NDArray[np.uint8], Matrix]:
+def _surroundings(plane: Plane, to_plane: Matrix, size: int) -> tuple[Plane, Matrix]:
     """The part of the plane that a chip is sampled from, and where the chip's pixels lie in it."""
     corners = to_plane @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]], np.float64)
     margin = MARGIN * max(1.0, float(np.abs(to_plane[:, :2]).max()))

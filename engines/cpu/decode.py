@@ -1,6 +1,6 @@
 """Decoding on the CPU with PyAV."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ import numpy as np
 
 from ..foreign import UNREADABLE, reading
 from ..probe import open_video, probe, scan
-from ..protocols import Closing, Frame
+from ..protocols import FOR_ANALYSIS, Closing, Frame, PictureOptions
+from .deinterlace import Numbered, deinterlaced
 from .image import from_av, yuv_colour
+from .lut import SDR, ToneMapper
 
 
 class PyAvDecoder(Closing):
@@ -19,18 +21,25 @@ class PyAvDecoder(Closing):
 
     Args:
         path: The video.
-        threads: FFmpeg's decoding threads, or None for one per core.
+        threads: FFmpeg's threads for decoding and for filters, or None for one per core.
+        picture: What is made of the pictures.
 
     Raises:
         VideoError: The file cannot be read.
+        EngineError: Its colours cannot be tone-mapped.
     """
 
-    def __init__(self, path: Path, threads: int | None = None):
+    def __init__(self, path: Path, threads: int | None = None, picture: PictureOptions = FOR_ANALYSIS):
         info = probe(path)
         self.info = replace(info, colour=yuv_colour(info.pixel_format, info.colour))  # of the images that it gives
+        self._threads = threads or 0
+        self._picture = picture
+        self._tone_mapper: ToneMapper | None = None
+        if picture.tone_map and info.is_hdr:
+            self._tone_mapper = ToneMapper(info, picture.depth, self._threads)
+            self.info = replace(info, colour=SDR, hdr=None)
         self.index = scan(path)
         self.num_corrupt = 0
-        self._threads = threads or 0
         self._container: Any = None
 
     def close(self) -> None:
@@ -48,19 +57,24 @@ class PyAvDecoder(Closing):
             try:
                 wanted = first
                 for source in (self._from_keyframe, self._tail):
-                    for frame in source(wanted):
-                        if frame.frame_index >= end:
+                    for index, picture in self._from(wanted, source):
+                        if index >= end:
                             return
-                        if frame.frame_index >= wanted:
-                            wanted = frame.frame_index + 1
-                            yield frame
+                        wanted = index + 1
+                        yield Frame(index, int(self.index.pts[index]), self._image(picture))
                     if wanted == end:
                         return
             finally:
                 self.close()
 
-    def _from_keyframe(self, first: int) -> Iterator[Frame]:
-        """Frames from a keyframe at or before ``first``.
+    def _from(self, first: int, source: Callable[[int], Iterator[Numbered]]) -> Iterator[Numbered]:
+        """Pictures from ``first`` on; ``source`` may begin earlier."""
+        if self._picture.deinterlace:
+            return deinterlaced(source(max(first - 1, 0)), first, self._threads)
+        return ((index, picture) for index, picture in source(first) if index >= first)
+
+    def _from_keyframe(self, first: int) -> Iterator[Numbered]:
+        """Pictures from a keyframe at or before ``first``.
 
         Containers seek by decoding time or coarsely, so the landing is looked at, and an earlier keyframe taken until
         the first picture lies at or before the wanted one.
@@ -69,15 +83,15 @@ class PyAvDecoder(Closing):
         for key in keys[::-1]:
             if key == 0:
                 break
-            frames = self._open_at(int(key))
-            landed = next(frames, None)
-            if landed is not None and landed.frame_index <= first:
+            pictures = self._open_at(int(key))
+            landed = next(pictures, None)
+            if landed is not None and landed[0] <= first:
                 yield landed
-                yield from frames
+                yield from pictures
                 return
         yield from self._open_at(0)
 
-    def _tail(self, first: int) -> Iterator[Frame]:
+    def _tail(self, first: int) -> Iterator[Numbered]:
         """The end of the file once more with one thread, where its last frames did not come.
 
         Where the last packet is damaged, as in a file that was cut off, FFmpeg's other threads drop what they hold.
@@ -86,7 +100,7 @@ class PyAvDecoder(Closing):
             keys = np.flatnonzero(self.index.keyframe[: first + 1])
             yield from self._open_at(int(keys[-1]) if len(keys) else 0, threads=1)
 
-    def _open_at(self, key: int, threads: int | None = None) -> Iterator[Frame]:
+    def _open_at(self, key: int, threads: int | None = None) -> Iterator[Numbered]:
         self.close()
         self._container, stream = open_video(self.info.path)
         stream.thread_type = "AUTO"
@@ -111,9 +125,9 @@ class PyAvDecoder(Closing):
                 continue
             yield from pictures
 
-    def _number(self, pictures: Iterator[Any]) -> Iterator[Frame]:
+    def _number(self, pictures: Iterator[Any]) -> Iterator[Numbered]:
         pts = self.index.pts
-        after = -1  # index of the frame given last
+        after = -1  # index of the picture given last
         for picture in pictures:
             if self.index.seekable:
                 if picture.pts is None:
@@ -127,7 +141,7 @@ class PyAvDecoder(Closing):
                 if at >= len(pts):
                     return
             after = at
-            yield Frame(at, int(pts[at]), self._image(picture))
+            yield at, picture
 
     def _image(self, picture: Any) -> Any:
         coded = (self.info.width, self.info.height)
@@ -135,4 +149,6 @@ class PyAvDecoder(Closing):
             coded = coded[::-1]
         if (picture.width, picture.height) != coded:  # the picture's size changes midway in some broadcasts
             picture = picture.reformat(width=coded[0], height=coded[1])
-        return from_av(picture, self.info.colour, self.info.rotation)
+        if self._tone_mapper is not None:
+            picture = self._tone_mapper(picture)
+        return from_av(picture, self.info.colour, self.info.rotation, self._picture.depth)

@@ -12,7 +12,7 @@ from ..protocols import Closing, Detections
 from ..weights import ModelFile
 from ..yunet import ALIGNMENT, OUTPUTS, decode_heads, dynamic_graph, input_size
 from .colour import yuv_to_bgr
-from .image import YuvImage
+from .image import Plane, YuvImage
 from .session import open_session
 
 THUMBNAIL_SIZE = (32, 18)  # width, height
@@ -104,7 +104,7 @@ class YuNetDetector(Closing):
         return self._tensor
 
 
-def _shrink(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def _shrink(plane: Plane, width: int, height: int) -> NDArray[np.uint8]:
     """Scale one plane without aliasing: halve by area while it is more than twice too large, then bilinear."""
     while plane.shape[1] >= 2 * width and plane.shape[0] >= 2 * height and min(plane.shape) >= 2:
         # exact halves take OpenCV's vectorised path: 0.1 ms for 1080p, against 1.6 ms for the full area filter
@@ -113,7 +113,7 @@ def _shrink(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
         plane = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
     if plane.shape != (height, width):
         plane = np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return plane
+    return np.asarray(plane, np.uint8)
 
 
 def _thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:

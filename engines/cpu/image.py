@@ -1,4 +1,4 @@
-"""The picture of one frame on the CPU: 8-bit planar YUV 4:2:0."""
+"""The picture of one frame on the CPU: planar YUV 4:2:0 of 8 or 10 bits."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.plane import VideoPlane
 
-PLANAR_FORMATS = ("yuv420p", "yuvj420p")
+PIXEL_FORMATS = {8: "yuv420p", 10: "yuv420p10le"}  # of images, by bits of a value
+PLANAR_FORMATS = {8: ("yuv420p", "yuvj420p"), 10: ("yuv420p10le",)}  # taken without a copy
 BT709 = 1
-NEUTRAL_CHROMA = 128
+NEUTRAL_CHROMA = 128  # of 8 bits
+WHOLE_VECTORS = 32  # pixels: of which rows of luma and of chroma fill libswscale's vectors
+
+Plane = NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,20 +26,25 @@ class YuvImage:
     """One picture as three planes, as coded: not rotated.
 
     Attributes:
-        y: ``(H, W)`` uint8 luma; rows may be padded.
-        u: ``(ceil(H/2), ceil(W/2))`` uint8 blue difference.
-        v: ``(ceil(H/2), ceil(W/2))`` uint8 red difference.
+        y: ``(H, W)`` luma: uint8 of 0..255, or uint16 of 0..1023; rows may be padded.
+        u: ``(ceil(H/2), ceil(W/2))`` blue difference, of the same type.
+        v: ``(ceil(H/2), ceil(W/2))`` red difference, of the same type.
         colour: How the values are to be read.
         rotation: Clockwise degrees from the coded to the displayed picture: 0, 90, 180 or 270.
         owner: What owns the memory of the planes, where that is not numpy.
     """
 
-    y: NDArray[np.uint8]
-    u: NDArray[np.uint8]
-    v: NDArray[np.uint8]
+    y: Plane
+    u: Plane
+    v: Plane
     colour: Colour
     rotation: int = 0
     owner: Any = field(default=None, repr=False)
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value: 8 or 10."""
+        return 8 if self.y.dtype == np.uint8 else 10
 
     @property
     def width(self) -> int:
@@ -58,8 +67,8 @@ class YuvImage:
         return self.width if self.rotation in (90, 270) else self.height
 
 
-def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0) -> YuvImage:
-    """The planes of a decoded frame, without a copy where it is 8-bit planar 4:2:0.
+def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0, depth: int = 8) -> YuvImage:
+    """The planes of a decoded frame, without a copy where it is planar 4:2:0 of that depth.
 
     Other formats go through libswscale, and keep matrix and range; RGB becomes BT.709 of limited range.
 
@@ -67,22 +76,31 @@ def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0) -> YuvImage:
         frame: Frame in system memory, of any pixel format.
         colour: How the frame's values are to be read.
         rotation: Clockwise degrees from the coded to the displayed picture.
+        depth: Bits of the image's values: 8 or 10.
     """
     pixel_format = frame.format.name
-    if pixel_format not in PLANAR_FORMATS:
-        frame = _as_yuv420p(frame)
-    y, u, v = (plane_view(plane) for plane in frame.planes)
+    told = yuv_colour(pixel_format, colour)
+    if pixel_format not in PLANAR_FORMATS[depth]:
+        frame = _as_yuv420(frame, told.full_range, depth)
+    y, u, v = (plane_view(plane, depth) for plane in frame.planes)
     if _is_gray(pixel_format):  # libswscale dithers the chroma that it makes up
-        u, v = np.full_like(u, NEUTRAL_CHROMA), np.full_like(v, NEUTRAL_CHROMA)
-    return YuvImage(y, u, v, yuv_colour(pixel_format, colour), rotation, owner=frame)
+        u, v = (np.full_like(plane, NEUTRAL_CHROMA << (depth - 8)) for plane in (u, v))
+    return YuvImage(y, u, v, told, rotation, owner=frame)
 
 
-def empty(width: int, height: int, colour: Colour) -> YuvImage:
-    """A picture to be filled, in memory that FFmpeg's encoders take as it is: ``width`` x ``height`` pixels, even."""
+def empty(width: int, height: int, colour: Colour, depth: int = 8) -> YuvImage:
+    """A picture to be filled, in memory that FFmpeg's encoders take as it is.
+
+    Args:
+        width: In pixels, even.
+        height: In pixels, even.
+        colour: How the values will be meant.
+        depth: Bits of a value: 8 (``yuv420p``) or 10 (``yuv420p10le``).
+    """
     import av
 
-    frame = av.VideoFrame(width, height, "yuv420p")
-    y, u, v = (plane_view(plane) for plane in frame.planes)
+    frame = av.VideoFrame(width, height, PIXEL_FORMATS[depth])
+    y, u, v = (plane_view(plane, depth) for plane in frame.planes)
     return YuvImage(y, u, v, colour, owner=frame)
 
 
@@ -120,24 +138,29 @@ def _is_gray(pixel_format: str) -> bool:
     return not _is_rgb(pixel_format) and all(part.is_luma or part.is_alpha for part in parts)
 
 
-def _as_yuv420p(frame: "VideoFrame") -> "VideoFrame":
+def _as_yuv420(frame: "VideoFrame", full_range: bool, depth: int) -> "VideoFrame":
     """Change bit depth and subsampling only; the same matrix and range on both sides leave values alone."""
     from av.video.reformatter import ColorRange, Colorspace
 
-    # libswscale takes gray as full range whatever it is told, so both sides are called full range: no change
-    target_range = ColorRange.MPEG if _is_rgb(frame.format.name) else ColorRange.JPEG
+    same = ColorRange.JPEG if full_range else ColorRange.MPEG
+    if _is_gray(frame.format.name):  # libswscale takes gray as full range whatever it is told: no change
+        same = ColorRange.JPEG
     return frame.reformat(
-        format="yuv420p",
+        format=PIXEL_FORMATS[depth],
         src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=target_range,
+        src_color_range=ColorRange.JPEG if _is_rgb(frame.format.name) else same,
+        dst_color_range=same,
+        # where 10-bit rows are not whole vectors, libswscale's parallel slices spoil each other's first pixels
+        threads=1 if depth > 8 and frame.width % WHOLE_VECTORS else None,
     )
 
 
-def plane_view(plane: "VideoPlane") -> NDArray[np.uint8]:
-    """``(H, W)`` uint8 view of the memory of an 8-bit plane, without its padding."""
-    rows = np.frombuffer(memoryview(cast(Any, plane)), np.uint8).reshape(-1, abs(plane.line_size))
+def plane_view(plane: "VideoPlane", depth: int = 8) -> Plane:
+    """``(H, W)`` view of the memory of a plane of ``depth`` bits, without its padding: uint8, or uint16 above 8."""
+    values: np.dtype[np.uint8 | np.uint16] = np.dtype(np.uint8 if depth == 8 else np.uint16)
+    row = abs(plane.line_size) // values.itemsize
+    rows = np.frombuffer(memoryview(cast(Any, plane)), values).reshape(-1, row)
     if plane.line_size < 0:
         rows = rows[::-1]
     return rows[: plane.height, : plane.width]

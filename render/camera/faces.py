@@ -1,6 +1,6 @@
 """The followed faces of a track table, frame by frame."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,18 +36,44 @@ class FaceTrack:
         """Indices of the frames in which the face is seen."""
         return np.flatnonzero(self.person != NOBODY)
 
+    def within(self, frames: NDArray[np.bool_]) -> "FaceTrack":
+        """The track with nobody seen outside ``frames (N,)``."""
+        columns = (self.centre_x, self.centre_y, self.width, self.height)
+        x, y, width, height = (np.where(frames, column, np.nan) for column in columns)
+        return FaceTrack(x, y, width, height, np.where(frames, self.person, NOBODY).astype(np.int8))
+
+    def filled(self, other: "FaceTrack") -> "FaceTrack":
+        """The track with the ``other``'s face where this one is not seen."""
+        missing = self.person == NOBODY
+        return FaceTrack(
+            np.where(missing, other.centre_x, self.centre_x),
+            np.where(missing, other.centre_y, self.centre_y),
+            np.where(missing, other.width, self.width),
+            np.where(missing, other.height, self.height),
+            np.where(missing, other.person, self.person),
+        )
+
 
 def read_faces(table: pa.Table, num_frames: int) -> dict[str, FaceTrack]:
     """The face on each side that has any, from the rows with a side and a frame below ``num_frames``.
 
     Where two rows claim one side of one frame, the better score counts.
     """
-    side, frame = codes(table, "side", SIDES), numbers(table, "frame_index")
+    return _tracks(table, num_frames, "side", SIDES)
+
+
+def read_persons(table: pa.Table, num_frames: int) -> dict[str, FaceTrack]:
+    """The face of each person who has any, on whatever side or none; see ``read_faces``."""
+    return _tracks(table, num_frames, "person", PERSONS)
+
+
+def _tracks(table: pa.Table, num_frames: int, column: str, names: Sequence[str]) -> dict[str, FaceTrack]:
+    key, frame = codes(table, column, names), numbers(table, "frame_index")
     boxes, score = boxes_xyxy(table).astype(np.float64), numbers(table, "score")
     person = codes(table, "person", PERSONS)
     tracks = {}
-    for code, name in enumerate(SIDES):
-        rows = np.flatnonzero((side == code) & (frame < num_frames))
+    for code, name in enumerate(names):
+        rows = np.flatnonzero((key == code) & (frame < num_frames))
         if len(rows):
             rows = rows[np.argsort(score[rows], kind="stable")]  # of equal frames the last is kept
             tracks[name] = _dense(frame[rows], boxes[rows], person[rows], num_frames)
@@ -75,12 +101,5 @@ def only_face(tracks: Mapping[str, FaceTrack]) -> tuple[str, FaceTrack] | None:
     people = {int(who) for track in tracks.values() for who in np.unique(track.person)} - {NOBODY}
     if len(people) > 1:
         return None
-    first, second = tracks[side], *(track for name, track in tracks.items() if name != side)
-    missing = first.person == NOBODY
-    return side, FaceTrack(
-        np.where(missing, second.centre_x, first.centre_x),
-        np.where(missing, second.centre_y, first.centre_y),
-        np.where(missing, second.width, first.width),
-        np.where(missing, second.height, first.height),
-        np.where(missing, second.person, first.person),
-    )
+    second = next(track for name, track in tracks.items() if name != side)
+    return side, tracks[side].filled(second)

@@ -13,17 +13,23 @@ The quadratic program is solved by a primal-dual interior-point method with Mehr
 and Wright: Numerical Optimization, 2nd edition, 2006, chapters 14 and 16.6). Each absolute value is split, |y| = p + q
 with y = p - q; what is left of a Newton step is a symmetric matrix with three bands beside its diagonal. Time and
 memory grow with the length alone.
+
+Many short paths are found at once, side by side in the same arrays: each has its own steps, and comes out the same to
+the last bit whatever its neighbours are.
 """
 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
+from scipy.linalg.lapack import dpbtrf, dpbtrs
 
 Values = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +86,16 @@ class L1Weights:
 DEFAULT_WEIGHTS = L1Weights()
 
 
-def l1_path(
+def l1_path(  # noqa: PLR0913 - the columns of a tube
     times_seconds: Values,
     low: Values,
     high: Values,
     target: Values,
     weights: L1Weights = DEFAULT_WEIGHTS,
     *,
+    care: Values | None = None,
     unit: float = 1.0,
+    starts: Indices | None = None,
 ) -> Values:
     """The L1-optimal path of one coordinate.
 
@@ -102,7 +110,9 @@ def l1_path(
         high: ``(N,)`` float64 greatest positions.
         target: ``(N,)`` float64 where it is best to be; outside the tube its edge counts.
         weights: What motion costs.
+        care: ``(N,)`` float64 how much of the centring counts at each sample, 0 or more; all of it if not given.
         unit: A face height in the unit of the positions.
+        starts: ``(P,)`` ascending indices, from 0 on, at which paths of their own begin; one path if not given.
 
     Returns:
         ``(N,)`` float64 positions, each within ``low`` and ``high`` to the last bit.
@@ -110,31 +120,37 @@ def l1_path(
     Raises:
         ValueError: Lengths differ, a number is not finite, times do not ascend, or ``low`` is above ``high``.
     """
-    times, low, high, target = _checked(times_seconds, low, high, target)
+    times, low, high, target, care = _checked(
+        times_seconds, low, high, target, np.ones(np.shape(times_seconds)) if care is None else care
+    )
     if not unit > 0 or not np.isfinite(unit):
         raise ValueError(f"unit must be positive and finite, got {unit}")
     if len(times) == 0:
         return np.empty(0)
-    scale, origin = _scale(low, high, unit), float(low[0])
+    pieces = _Pieces(np.zeros(1, np.intp) if starts is None else starts, len(times))
+    scales = np.array([_scale(low[piece], high[piece], unit) for piece in pieces.slices()])
+    scale, origin = pieces.spread(scales), pieces.spread(low[pieces.starts])
     low_scaled, high_scaled = (low - origin) / scale, (high - origin) / scale
     inside = np.clip((target - origin) / scale, low_scaled, high_scaled)
-    program = _Program(times, low_scaled, high_scaled, inside, weights, scale / unit)
+    program = _Program(times, low_scaled, high_scaled, inside, weights, pieces, care * scale / unit)
     path = np.clip(_solve(program) * scale + origin, low, high)
-    return _stilled(path, low, high, unit)
+    return _stilled(path, low, high, unit, pieces.starts)
 
 
 def _checked(*columns: Values) -> list[Values]:
     arrays = [np.asarray(column, np.float64) for column in columns]
-    times, low, high, _ = arrays
+    times, low, high, _, care = arrays
     if any(array.ndim != 1 or len(array) != len(times) for array in arrays):
-        raise ValueError(f"times, low, high and target must be of one length, got {[a.shape for a in arrays]}")
+        raise ValueError(f"times, low, high, target and care must be of one length, got {[a.shape for a in arrays]}")
     if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError("times, low, high and target must be finite")
+        raise ValueError("times, low, high, target and care must be finite")
     if (np.diff(times) <= 0).any():
         raise ValueError(f"times must ascend, got {times[1:][np.diff(times) <= 0][0]} after one not less")
     if (low > high).any():
         at = int(np.argmax(low > high))
         raise ValueError(f"low must not be above high, got {low[at]} and {high[at]} at {at}")
+    if (care < 0).any():
+        raise ValueError(f"care must not be negative, got {care.min()}")
     return arrays
 
 
@@ -145,9 +161,10 @@ def _scale(low: Values, high: Values, unit: float) -> float:
     return max(typical, FINEST_WIDTH * float(high.max() - low.min()), FIRM * unit)
 
 
-def _stilled(path: Values, low: Values, high: Values, unit: float) -> Values:
+def _stilled(path: Values, low: Values, high: Values, unit: float, firsts: Indices) -> Values:
     """``path`` with every run of tiny differences brought to one level, where one level is allowed."""
     joined = np.abs(np.diff(path)) <= STILL_STEP * unit
+    joined[firsts[1:] - 1] = False
     starts = np.flatnonzero(np.concatenate([[True], ~joined]))
     least, greatest = np.minimum.reduceat(path, starts), np.maximum.reduceat(path, starts)
     floor, ceiling = np.maximum.reduceat(low, starts), np.minimum.reduceat(high, starts)
@@ -157,50 +174,88 @@ def _stilled(path: Values, low: Values, high: Values, unit: float) -> Values:
     return np.where(np.repeat(still, lengths), np.repeat(level, lengths), path)
 
 
-class _Differences:
-    """The weighted differences of a path, all orders in one vector of ``M`` rows.
+class _Pieces:
+    """Paths side by side: where each of them begins, and sums and minima over each of them.
 
-    Rows are scaled to a largest coefficient of one; ``limits`` (M,) are the weights that they then have, and are the
-    bounds of the multipliers of the rows.
+    Attributes:
+        starts: ``(P,)`` first samples.
+        lengths: ``(P,)`` numbers of samples.
     """
 
-    def __init__(self, times: Values, weights: Values):
-        self.length = len(times)
-        kept = [
-            (coefficients / largest, weight * largest)
-            for coefficients, weight in zip(_coefficients(times), weights, strict=False)
-            if weight > 0
-            for largest in [np.abs(coefficients).max(axis=0)]
-        ]
-        ends = np.cumsum([len(limits) for _, limits in kept], dtype=np.intp)
-        self.orders = [(rows, slice(end - rows.shape[1], end)) for (rows, _), end in zip(kept, ends, strict=True)]
-        self.limits = np.concatenate([np.empty(0), *(limits for _, limits in kept)])
+    def __init__(self, starts: Indices, length: int):
+        self.starts, self.lengths = starts, np.diff(np.append(starts, length))
+
+    def slices(self) -> Iterator[slice]:
+        """The samples of each path."""
+        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
+            yield slice(start, start + length)
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """``(P,)`` values of the paths as ``(N,)`` of their samples."""
+        return np.repeat(values, self.lengths)
+
+    def least(self, values: Values) -> Values:
+        """``(P,)`` least of ``values`` (R, N)."""
+        least: Values = np.minimum.reduceat(values.min(axis=0), self.starts)
+        return least
+
+    def mean(self, values: Values) -> Values:
+        """``(P,)`` means of ``values`` (R, N), each of which does not depend on the other paths."""
+        mean: Values = np.add.reduceat(reduce(np.add, values), self.starts) / (self.lengths * len(values))
+        return mean
+
+
+class _Differences:
+    """The weighted differences of paths, ``(K, N)``: for each order that costs something one row beside each sample.
+
+    Rows are scaled to a largest coefficient of one; ``limits`` (K, N) are the weights that they then have, and are the
+    bounds of the multipliers of the rows. A row that would reach beyond the path's end is zero.
+    """
+
+    def __init__(self, times: Values, weights: Values, pieces: _Pieces):
+        length = len(times)
+        ends = pieces.spread(pieces.starts + pieces.lengths)
+        self.orders: list[Values] = []
+        self.limits = np.ones((int(np.count_nonzero(weights)), length))
+        for weight, coefficients in zip(weights, _coefficients(times), strict=False):
+            if weight == 0:
+                continue
+            reach = len(coefficients) - 1
+            inside = np.arange(length - reach) + reach < ends[: length - reach]
+            largest = np.abs(coefficients).max(axis=0)
+            rows = np.zeros((reach + 1, length))
+            rows[:, : length - reach] = np.where(inside, coefficients / largest, 0)
+            self.limits[len(self.orders), : length - reach] = np.where(inside, weight * largest, 1)
+            self.orders.append(rows)
+        self.limits = self.limits[: len(self.orders)]
 
     def of(self, path: Values) -> Values:
-        """``(M,)`` differences of a path (N,)."""
-        differences = np.zeros(len(self.limits))
-        for rows, part in self.orders:
-            for shift, coefficients in enumerate(rows):
-                differences[part] += coefficients * path[shift : shift + len(coefficients)]
+        """``(K, N)`` differences of the paths (N,)."""
+        differences = np.empty(self.limits.shape)
+        for rows, found in zip(self.orders, differences, strict=True):
+            np.multiply(rows[0], path, out=found)
+            for shift, coefficients in enumerate(rows[1:], 1):
+                found[:-shift] += coefficients[:-shift] * path[shift:]
         return differences
 
     def transposed(self, multipliers: Values) -> Values:
-        """``(N,)`` forces on the path of multipliers (M,)."""
-        forces = np.zeros(self.length)
-        for rows, part in self.orders:
-            for shift, coefficients in enumerate(rows):
-                forces[shift : shift + len(coefficients)] += coefficients * multipliers[part]
+        """``(N,)`` forces on the paths of multipliers (K, N)."""
+        forces = np.zeros(multipliers.shape[1])
+        for rows, own in zip(self.orders, multipliers, strict=True):
+            forces += rows[0] * own
+            for shift, coefficients in enumerate(rows[1:], 1):
+                forces[shift:] += coefficients[:-shift] * own[:-shift]
         return forces
 
     def normal(self, stiffness: Values, diagonal: Values) -> Values:
         """``(4, N)`` lower bands of the matrix D' diag(stiffness) D + diag(diagonal)."""
-        bands = np.zeros((4, self.length))
+        bands = np.zeros((4, len(diagonal)))
         bands[0] = diagonal
-        for rows, part in self.orders:
+        for rows, own in zip(self.orders, stiffness, strict=True):
             for first, coefficients in enumerate(rows):
-                weighted = stiffness[part] * coefficients
+                weighted = own * coefficients
                 for band, other in enumerate(rows[first:]):
-                    bands[band, first : first + len(other)] += weighted * other
+                    bands[band, first:] += (weighted * other)[: len(diagonal) - first]
         return bands
 
 
@@ -222,7 +277,7 @@ def _coefficients(times: Values) -> Iterator[Values]:
 
 
 class _Program:
-    """The quadratic program, with tubes about one wide and weights that add up to one.
+    """The quadratic programs, with tubes about one wide and weights that add up to one.
 
     Args:
         times: ``(N,)``.
@@ -230,17 +285,24 @@ class _Program:
         high: ``(N,)``.
         target: ``(N,)``, inside.
         weights: For positions in face heights.
-        scale: What the positions were divided by, in face heights.
+        pieces: The paths.
+        care: ``(N,)`` times what the positions were divided by, in face heights.
     """
 
-    def __init__(self, times: Values, low: Values, high: Values, target: Values, weights: L1Weights, scale: float):
+    def __init__(  # noqa: PLR0913, PLR0917 - one column each
+        self, times: Values, low: Values, high: Values, target: Values, weights: L1Weights, pieces: _Pieces,
+        care: Values,
+    ):  # fmt: skip
         costs = np.array([weights.velocity, weights.acceleration, weights.jerk])
         total = float(costs.sum()) or 1.0
-        self.differences = _Differences(times, costs / total)
+        self.pieces = pieces
+        self.differences = _Differences(times, costs / total, pieces)
         self.limits = self.differences.limits
         gaps = np.diff(times)
+        gaps[pieces.starts[1:] - 1] = 0
         share = (np.append(gaps, 0) + np.append(0, gaps)) / 2  # of the time, per sample
-        self.pull = max(weights.centring * scale / total, WEAKEST_PULL) * share
+        share[pieces.starts[pieces.lengths == 1]] = 1.0
+        self.pull = np.maximum(weights.centring * care / total, WEAKEST_PULL) * share
         self.middle, self.target = (low + high) / 2, target
         self.firm = high - low <= FIRM  # these stay in the middle, and their bounds are out of the way
         self.low, self.high = np.where(self.firm, self.middle - 1, low), np.where(self.firm, self.middle + 1, high)
@@ -251,11 +313,11 @@ class _Program:
         path = np.where(self.firm, self.middle, np.clip(self.target, self.low + margin, self.high - margin))
         differences = self.differences.of(path)
         free = START / self.limits
-        rows = [np.maximum(differences, 0) + free, np.maximum(-differences, 0) + free]
-        slack = np.concatenate([*rows, path - self.low, self.high - path])
-        bounds = START / slack[2 * len(self.limits) :]
-        price = np.concatenate([self.limits, self.limits, bounds])
-        return _Iterate(path, np.zeros(len(self.limits)), slack, price)
+        slack = np.concatenate([
+            np.maximum(differences, 0) + free, np.maximum(-differences, 0) + free, [path - self.low, self.high - path]
+        ])  # fmt: skip
+        price = np.concatenate([self.limits, self.limits, START / slack[-2:]])
+        return _Iterate(path, np.zeros_like(differences), slack, price)
 
 
 @dataclass
@@ -264,9 +326,9 @@ class _Iterate:
 
     Attributes:
         path: ``(N,)``.
-        multipliers: ``(M,)`` of Dx = p - q.
-        slack: ``(2 M + 2 N,)`` positive: p, q, x - low, high - x.
-        price: ``(2 M + 2 N,)`` positive, of the same: limits - multipliers, limits + multipliers, two of the bounds.
+        multipliers: ``(K, N)`` of Dx = p - q.
+        slack: ``(2 K + 2, N)`` positive: p, q, x - low, high - x.
+        price: ``(2 K + 2, N)`` positive, of the same: limits - multipliers, limits + multipliers, two of the bounds.
     """
 
     path: Values
@@ -274,18 +336,17 @@ class _Iterate:
     slack: Values
     price: Values
 
-    @property
-    def complementarity(self) -> float:
-        """Mean of slack times price: zero at the optimum."""
-        return float(self.slack @ self.price) / len(self.slack)
+    def complementarity(self, pieces: _Pieces) -> Values:
+        """``(P,)`` means of slack times price: zero at the optimum."""
+        return pieces.mean(self.slack * self.price)
 
-    def reach(self, step: "_Iterate") -> float:
-        """How much of ``step``, at most all, keeps slack and price positive."""
-        steepest = min(float((step.slack / self.slack).min()), float((step.price / self.price).min()))
-        return 1.0 if steepest >= -LARGEST_STEP else -LARGEST_STEP / steepest
+    def reach(self, step: "_Iterate", pieces: _Pieces) -> Values:
+        """``(P,)`` how much of ``step``, at most all, keeps slack and price positive."""
+        steepest = pieces.least(np.minimum(step.slack / self.slack, step.price / self.price))
+        return LARGEST_STEP / np.maximum(-steepest, LARGEST_STEP)
 
-    def after(self, step: "_Iterate", length: float) -> "_Iterate":
-        """The point at ``length`` of ``step``."""
+    def after(self, step: "_Iterate", length: Values) -> "_Iterate":
+        """The point at ``length`` (N,) of ``step``."""
         return _Iterate(
             self.path + length * step.path,
             self.multipliers + length * step.multipliers,
@@ -297,69 +358,68 @@ class _Iterate:
 class _Newton:
     """Newton steps from one point, all with one factorization."""
 
-    def __init__(self, program: _Program, point: _Iterate, softness: float):
+    def __init__(self, program: _Program, point: _Iterate, softness: Values):
         self.program, self.point, self.softness = program, point, softness
-        num_rows, length = len(program.limits), len(point.path)
-        self.parts = np.cumsum([num_rows, num_rows, length])
+        num = len(program.limits)
         self.ratio = point.price / point.slack
-        up, down, from_low, from_high = np.split(self.ratio, self.parts)
-        price_low, price_high = np.split(point.price, self.parts)[2:]
+        ratio, price, slack = self.ratio, point.price, point.slack
         differences = program.differences
         self.unmet = program.pull * (point.path - program.target) + differences.transposed(point.multipliers)
-        self.unmet += price_high - price_low
-        positive, negative = np.split(point.slack, self.parts)[:2]
-        self.mismatch = differences.of(point.path) - positive + negative
-        self._factorize(1 / up + 1 / down, program.pull + from_low + from_high + program.firm * IMMOVABLE)
+        self.unmet += price[-1] - price[-2]
+        self.mismatch = differences.of(point.path) - slack[:num] + slack[num:-2]
+        self._factorize(1 / ratio[:num] + 1 / ratio[num:-2], program.pull + ratio[-2] + ratio[-1])
 
     def _factorize(self, compliance: Values, diagonal: Values) -> None:
+        """Bands of paths that do not touch are factorized column by column, so they do not mix."""
+        program, pieces = self.program, self.program.pieces
+        diagonal = diagonal + program.firm * IMMOVABLE
         while True:
-            self.stiffness = 1 / (compliance + self.softness / self.program.limits)
-            bands = self.program.differences.normal(self.stiffness, diagonal)
-            try:
-                self.factor = cholesky_banded(bands, overwrite_ab=True, lower=True, check_finite=False)
-            except LinAlgError:
-                self.softness *= 100
-            else:
+            self.stiffness = 1 / (compliance + pieces.spread(self.softness) / program.limits)
+            self.factor, failed = dpbtrf(program.differences.normal(self.stiffness, diagonal), lower=1, overwrite_ab=1)
+            if failed == 0:
                 return
+            self.softness[np.searchsorted(pieces.starts, failed - 1, side="right") - 1] *= 100
 
     def step(self, wanted: Values) -> _Iterate:
-        """The step that changes slack times price by ``wanted`` (2 M + 2 N,), to first order."""
-        program, point = self.program, self.point
-        change = np.empty_like(wanted)
-        rows = self.parts[1]
-        change[:rows] = wanted[:rows] / point.price[:rows]
-        change[rows:] = wanted[rows:] / point.slack[rows:]
-        up, down, at_low, at_high = np.split(change, self.parts)
+        """The step that changes slack times price by ``wanted`` (2 K + 2, N), to first order."""
+        program, point, num = self.program, self.point, len(self.program.limits)
+        up, down = wanted[:num] / point.price[:num], wanted[num:-2] / point.price[num:-2]
+        at_low, at_high = wanted[-2:] / point.slack[-2:]
         offset = up - down - self.mismatch
         forces = at_low - at_high - self.unmet + program.differences.transposed(self.stiffness * offset)
-        path = cho_solve_banded((self.factor, True), forces, overwrite_b=True, check_finite=False)
+        path, _ = dpbtrs(self.factor, forces, lower=1, overwrite_b=1)
         multipliers = self.stiffness * (program.differences.of(path) - offset)
-        ratio_up, ratio_down, ratio_low, ratio_high = np.split(self.ratio, self.parts)
-        slack = np.concatenate([up + multipliers / ratio_up, down - multipliers / ratio_down, path, -path])
-        price = np.concatenate([-multipliers, multipliers, at_low - ratio_low * path, at_high + ratio_high * path])
+        ratio = self.ratio
+        slack, price = np.empty_like(wanted), np.empty_like(wanted)
+        slack[:num] = up + multipliers / ratio[:num]
+        slack[num:-2] = down - multipliers / ratio[num:-2]
+        slack[-2], slack[-1] = path, -path
+        price[:num], price[num:-2] = -multipliers, multipliers
+        price[-2], price[-1] = at_low - ratio[-2] * path, at_high + ratio[-1] * path
         return _Iterate(path, multipliers, slack, price)
 
 
 def _solve(program: _Program) -> Values:
-    """``(N,)`` the optimal path."""
+    """``(N,)`` the optimal paths."""
     if len(program.limits) == 0:
         return np.where(program.firm, program.middle, program.target)
-    point = program.start()
-    goal = PRECISION * float(program.pull.mean())
-    softness = SOFTNESS
+    pieces, point = program.pieces, program.start()
+    goal = PRECISION * pieces.mean(program.pull[None])
+    softness = np.full(len(pieces.starts), SOFTNESS)
     for _ in range(MAX_ITERATIONS):
-        mean = point.complementarity
-        if mean <= goal:
+        mean = point.complementarity(pieces)
+        open_ = mean > goal
+        if not open_.any():
             return point.path
         newton = _Newton(program, point, softness)
         products = point.slack * point.price
         predictor = newton.step(-products)
-        ahead = point.after(predictor, point.reach(predictor)).complementarity
-        centre = (ahead / mean) ** 3 * mean
+        ahead = point.after(predictor, pieces.spread(point.reach(predictor, pieces))).complementarity(pieces)
+        centre = pieces.spread((ahead / mean) ** 3 * mean)
         corrector = newton.step(centre - products - predictor.slack * predictor.price)
-        point = point.after(corrector, point.reach(corrector))
-        if mean < LATE and point.complementarity > SLOW * mean:
-            softness = max(softness / 3, HARDEST)
+        point = point.after(corrector, pieces.spread(np.where(open_, point.reach(corrector, pieces), 0)))
+        slow = open_ & (mean < LATE) & (point.complementarity(pieces) > SLOW * mean)
+        softness = np.where(slow, np.maximum(softness / 3, HARDEST), softness)
     # it lies in the tube all the same
-    log.warning("the camera's path is not quite the best: %.1e after %d iterations", mean, MAX_ITERATIONS)
+    log.warning("the camera's path is not quite the best: %.1e after %d iterations", mean.max(), MAX_ITERATIONS)
     return point.path

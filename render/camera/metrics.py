@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.rendering import RenderSettings
+from ...configs.rendering import CameraSettings, RenderSettings
 from ...engines.probe import probe, scan
 from ...trackio.files import check_same_video, default_tracks_path, read_tracks
 from ...trackio.records import Record
+from .baselines import usual_plans
 from .faces import FaceTrack
 from .framing import Picture
+from .pairing import crowding
 from .plan import CameraPlan, Crops, plan
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class CameraMetrics(Record):
         still: Share of that time in which the crop does not change, 0..1.
         visible: Number of frames in which the face is seen.
         full: Share of these in which the whole face box is inside the crop, to a pixel, 0..1.
+        both: Number of frames in which somebody whom another tile follows is seen as well.
+        crowded: Share of these in which a part of their face box is inside the crop, 0..1.
         centring_median: Median distance of the face's centre from its place in the tile, in face heights.
         centring_p95: 95th percentile of the same.
         size_spread: Largest spread of the face's size in the tile within a take: 95th percentile less 5th, in medians.
@@ -56,6 +60,8 @@ class CameraMetrics(Record):
     still: float
     visible: int
     full: float
+    both: int
+    crowded: float
     centring_median: float
     centring_p95: float
     size_spread: float
@@ -71,18 +77,50 @@ class PlanReport(Record):
         frames: Number of frames.
         notes: What a reader should know, in words.
         cameras: One per tile that follows a face.
+        usual: The same figures of usual ways to follow, see ``baselines.py``; none if not asked for.
     """
 
     tracks: str
     frames: int
     notes: tuple[str, ...]
     cameras: tuple[CameraMetrics, ...]
+    usual: dict[str, tuple[CameraMetrics, ...]]
 
 
-def plan_report(
+@dataclass(frozen=True)
+class Study:
+    """A camera plan, and what it takes to measure and to draw it.
+
+    Attributes:
+        tracks: Name of the track file.
+        camera: The plan.
+        times_seconds: ``(N,)`` float64 times of its frames.
+        settings: The camera's.
+    """
+
+    tracks: str
+    camera: CameraPlan
+    times_seconds: Values
+    settings: CameraSettings
+
+    def usual(self) -> dict[str, CameraPlan]:
+        """Plans by usual ways to follow, by name."""
+        return usual_plans(self.camera, self.times_seconds, self.settings)
+
+    def report(self, *, compare: bool = False) -> PlanReport:
+        """The figures, with those of usual ways to follow if ``compare``."""
+        others = self.usual() if compare else {}
+        usual = {name: self._measured(other) for name, other in others.items()}
+        return PlanReport(self.tracks, len(self.camera), self.camera.notes, self._measured(self.camera), usual)
+
+    def _measured(self, camera: CameraPlan) -> tuple[CameraMetrics, ...]:
+        return measure(camera, self.times_seconds, self.settings.face_level)
+
+
+def study(
     video: Path, tracks: Path | None = None, settings: RenderSettings | None = None, *, force: bool = False
-) -> PlanReport:
-    """Plan the camera for ``video`` as the rendering does, without decoding it, and measure it.
+) -> Study:
+    """Plan the camera for ``video`` as the rendering does, without decoding it.
 
     Args:
         video: Any file that FFmpeg opens.
@@ -98,9 +136,7 @@ def plan_report(
     check_same_video(track_file, video, force=force)
     metadata, pts = track_file.metadata, scan(video).pts
     camera = plan(track_file.table, metadata, settings, pts, pixel_aspect=probe(video).pixel_aspect)
-    times = metadata.video.seconds_array(pts)
-    measured = measure(camera, times, settings.camera.face_level)
-    return PlanReport(track_file.path.name, len(camera), camera.notes, measured)
+    return Study(track_file.path.name, camera, metadata.video.seconds_array(pts), settings.camera)
 
 
 def measure(camera: CameraPlan, times_seconds: Values, face_level: float) -> tuple[CameraMetrics, ...]:
@@ -111,33 +147,54 @@ def measure(camera: CameraPlan, times_seconds: Values, face_level: float) -> tup
         times_seconds: ``(N,)`` float64 times of its frames, not descending; of several at one time the first counts.
         face_level: Where the face's centre belongs, in tile heights from the top.
     """
-    shown = np.flatnonzero(np.diff(times_seconds, prepend=-np.inf) > 0)
-    return tuple(
-        _measure_tile(view.area.side, view.crops_xyxy[shown], _of(view.face, shown),
-                      np.searchsorted(shown, view.take_starts), times_seconds[shown], face_level, camera.picture)
-        for view in camera.views
-        if view.face is not None
-    )  # fmt: skip
+    single = np.flatnonzero(np.diff(times_seconds, prepend=-np.inf) > 0)
+    tracks = [None if view.face is None else _at(view.face.within(view.shown), single) for view in camera.views]
+    made = []
+    for number, (view, face) in enumerate(zip(camera.views, tracks, strict=True)):
+        if face is not None:
+            others = [other for place, other in enumerate(tracks) if other is not None and place != number]
+            starts = np.searchsorted(single, view.take_starts)
+            tile = _Tile(view.area.side, view.crops_xyxy[single], face, others, starts)
+            made.append(_measured(tile, times_seconds[single], face_level, camera.picture))
+    return tuple(made)
 
 
-def _of(face: FaceTrack, frames: NDArray[np.intp]) -> FaceTrack:
+@dataclass(frozen=True)
+class _Tile:
+    """A tile that follows a face, in ``N`` frames of different times.
+
+    Attributes:
+        side: Whom it shows.
+        crops_xyxy: ``(N, 4)``.
+        face: Whom it follows.
+        others: Whom the other tiles follow.
+        starts: ``(K,)`` first frames of takes.
+    """
+
+    side: str
+    crops_xyxy: Crops
+    face: FaceTrack
+    others: list[FaceTrack]
+    starts: NDArray[np.intp]
+
+
+def _at(face: FaceTrack, frames: NDArray[np.intp]) -> FaceTrack:
     columns = (face.centre_x, face.centre_y, face.width, face.height)
     x, y, width, height = (column[frames] for column in columns)
     return FaceTrack(x, y, width, height, face.person[frames])
 
 
-def _measure_tile(  # noqa: PLR0913, PLR0917 - one tile's columns
-    side: str, crops: Crops, face: FaceTrack, starts: NDArray[np.intp], times: Values, face_level: float,
-    picture: Picture,
-) -> CameraMetrics:  # fmt: skip
-    takes = [take for take in _ranges(np.unique(starts), len(times)) if np.isfinite(face.height[take]).any()]
+def _measured(tile: _Tile, times: Values, face_level: float, picture: Picture) -> CameraMetrics:
+    crops, face = tile.crops_xyxy, tile.face
+    takes = [take for take in _ranges(np.unique(tile.starts), len(times)) if np.isfinite(face.height[take]).any()]
     motion = [_Motion(crops[take], times[take], float(np.nanmedian(face.height[take]))) for take in takes]
     seconds = sum(each.seconds for each in motion)
     spreads = [_size_spread(crops[take], face.height[take]) for take in takes]
     seen = face.seen
     error = _centring_error(crops[seen], face, face_level)
+    both, crowded = crowding(crops, face, tile.others)
     return CameraMetrics(
-        side=side,
+        side=tile.side,
         takes=len(takes),
         seconds=seconds,
         acceleration=_rms([each.acceleration for each in motion]),
@@ -145,6 +202,8 @@ def _measure_tile(  # noqa: PLR0913, PLR0917 - one tile's columns
         still=sum(each.still_seconds for each in motion) / seconds if seconds else 1.0,
         visible=len(seen),
         full=float(_full(crops[seen], face, picture).mean()) if len(seen) else 1.0,
+        both=int(both.sum()),
+        crowded=float(crowded.sum() / max(both.sum(), 1)),
         centring_median=float(np.median(error)) if len(seen) else 0.0,
         centring_p95=float(np.percentile(error, 95)) if len(seen) else 0.0,
         size_spread=max(spreads, default=0.0),
@@ -218,11 +277,13 @@ def print_plan(report: PlanReport, console: Console) -> None:
     from rich.table import Table
 
     console.print(f"{report.tracks}: the camera in {report.frames:,} frames", markup=False, highlight=False)
+    columns = [(camera.side, camera) for camera in report.cameras]
+    columns += [(f"{camera.side}\n{name}", camera) for name, cameras in report.usual.items() for camera in cameras]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("")
-    for camera in report.cameras:
-        table.add_column(camera.side, justify="right", no_wrap=True)
-    for heading, cells in _rows(report.cameras):
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading, cells in _rows(tuple(camera for _, camera in columns)):
         table.add_row(heading, *cells)
     console.print(table)
     for note in report.notes:
@@ -237,6 +298,8 @@ def _rows(cameras: tuple[CameraMetrics, ...]) -> Iterator[tuple[str, list[str]]]
     yield "jerk, RMS, face heights/s³", [f"{camera.jerk:.3f}" for camera in cameras]
     yield "frames with the face", [f"{camera.visible:,}" for camera in cameras]
     yield "whole face in the crop", [f"{camera.full:.2%}" for camera in cameras]
+    yield "frames with both faces", [f"{camera.both:,}" for camera in cameras]
+    yield "other face in the crop", [f"{camera.crowded:.2%}" for camera in cameras]
     yield "centring error, median, face heights", [f"{camera.centring_median:.3f}" for camera in cameras]
     yield "centring error, 95th percentile", [f"{camera.centring_p95:.3f}" for camera in cameras]
     yield "spread of size in a take, largest", [f"{camera.size_spread:.1%}" for camera in cameras]

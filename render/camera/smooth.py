@@ -26,14 +26,7 @@ LIGHT = 0.5  # half width of the short average, in time constants
 MIN_HOLD = 2.5  # shortest run with a level of its own, in time constants: a move takes two
 
 
-def smooth_path(
-    times_seconds: Values,
-    centre: Values,
-    tolerance: float,
-    constant_seconds: float,
-    *,
-    whole: float | None = None,
-) -> Values:
+def smooth_path(times_seconds: Values, centre: Values, tolerance: float, constant_seconds: float) -> Values:
     """A smooth path, such as that of the logarithm of the size.
 
     Args:
@@ -42,8 +35,6 @@ def smooth_path(
             waits where it is, and before the first sight where the face will be.
         tolerance: Half width of the still zone, in the unit of ``centre``.
         constant_seconds: Time constant; a move from one place to another takes two.
-        whole: Levels are whole numbers plus this, or any if None. A camera that stands on whole pixels needs no
-            interpolation.
 
     Returns:
         ``(N,)`` float64 positions of the camera; NaN throughout where ``centre`` is.
@@ -56,7 +47,7 @@ def smooth_path(
     reach = max(1, round(constant_seconds / step))
     position = (times_seconds - times_seconds[0]) / step
     grid = np.interp(np.arange(int(np.ceil(position[-1])) + 1), position, _held(centre, seen))
-    target = _target(_averaged(grid, round(LIGHT * reach)), tolerance, reach, whole)
+    target = _target(_averaged(grid, round(LIGHT * reach)), tolerance, reach)
     return _spline(_averaged(target, reach), position)
 
 
@@ -72,7 +63,8 @@ def eased(times_seconds: Values, path: Values, seconds: float) -> Values:
         seconds: Half width of the average.
     """
     step = max(seconds / POINTS_PER_CONSTANT, MIN_STEP_SECONDS)
-    position = (times_seconds - times_seconds[0]) / step
+    position = times_seconds / step
+    position = position - np.floor(position[0])  # points lie at whole steps of the clock, wherever the path begins
     reach = max(1, round(seconds / step) - 1)
     beyond = reach + 3  # the spline looks two points further
     grid = np.interp(np.arange(int(np.ceil(position[-1])) + 1), position, path)
@@ -100,7 +92,7 @@ def _averaged(values: Values, reach: int) -> Values:
     return np.where(constant, values, averaged)
 
 
-def _target(values: Values, tolerance: float, reach: int, whole: float | None) -> Values:
+def _target(values: Values, tolerance: float, reach: int) -> Values:
     """``values``, with each long run within the still zone brought to one level."""
     target = values.copy()
     for first, end in _still_runs(values, 2 * tolerance):
@@ -110,8 +102,6 @@ def _target(values: Values, tolerance: float, reach: int, whole: float | None) -
         core = values[first + reach * (first > 0) : end - reach * (end < len(values))]
         level = float(np.clip(np.median(core), core.max() - tolerance, core.min() + tolerance))
         slack = tolerance * (1 + 1e-9)
-        if whole is not None:
-            level, slack = round(level - whole) + whole, slack + 0.5
         run = values[first:end]
         target[first:end] = np.clip(level, run - slack, run + slack)
     return target

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dft.analyze.chains import Chain
-from dft.analyze.tracklets import Tracklet
+from dft.analyze.identity.chains import Chain
+from dft.analyze.identity.tracklets import Tracklet
 
 FPS = 25.0
 

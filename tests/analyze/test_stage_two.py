@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dft.analyze import observe
-from dft.analyze.closer import SecondDetector
-from dft.analyze.detections import DetectedFrame
-from dft.analyze.observe import ChunkObserver
-from dft.analyze.reid import FaceEmbedder
 from dft.analyze.source import Source
 from dft.analyze.stage_two import decide
+from dft.analyze.tracking import observe
+from dft.analyze.tracking.closer import SecondDetector
+from dft.analyze.tracking.detections import DetectedFrame
+from dft.analyze.tracking.observe import ChunkObserver
+from dft.analyze.tracking.reid import FaceEmbedder
 from dft.configs.analysis import AnalyzeSettings
 from dft.configs.errors import EngineError
 from dft.engines.devices import DeviceChoice

@@ -48,6 +48,8 @@ def value_of(item) -> st.SearchStrategy:
     """Values that the setting allows."""
     if item.choices:
         made = st.sampled_from(item.choices)
+    elif item.read is not None:
+        made = st.just(item.example.strip('"'))
     elif item.type is bool:
         made = st.booleans()
     elif item.type is str:

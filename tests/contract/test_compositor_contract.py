@@ -2,7 +2,7 @@
 
 import pytest
 
-from dft.engines.protocols import Compositor
+from dft.engines.protocols import Bar, Compositor
 
 TILES = [((0.0, 0.0, 320.0, 360.0), 0, 0, 32, 48), ((310.5, 20.25, 630.5, 350.0), 32, 0, 32, 48)]
 
@@ -18,9 +18,10 @@ def test_it_is_a_compositor(compositor):
 
 
 @pytest.mark.parametrize("num_tiles", [0, 1, 2])
-def test_each_canvas_is_new_and_repeats(compositor, backend, tile, num_tiles):
+@pytest.mark.parametrize("bars", [[], [Bar(30, 0, 4, 48, (255, 255, 255))]])
+def test_each_canvas_is_new_and_repeats(compositor, backend, tile, num_tiles, bars):
     image = backend.canvas(640, 360, 120)
-    tiles = [tile(*t) for t in TILES[:num_tiles]]
+    tiles = [*(tile(*t) for t in TILES[:num_tiles]), *bars]
     first = compositor.compose(image, tiles)
     again = compositor.compose(image, tiles)
     assert first is not image and first is not again
@@ -30,7 +31,7 @@ def test_each_canvas_is_new_and_repeats(compositor, backend, tile, num_tiles):
 def test_it_leaves_the_image_alone(compositor, backend, tile):
     image = backend.canvas(640, 360, 120)
     before = backend.content(image)
-    compositor.compose(image, [tile(*t) for t in TILES])
+    compositor.compose(image, [*(tile(*t, 0.05) for t in TILES), Bar(0, 0, 64, 2, (200, 0, 0))])
     assert backend.content(image) == before
 
 

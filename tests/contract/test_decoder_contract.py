@@ -22,6 +22,10 @@ NAMES = [
     "4:4:4",
     "avi",
     "raw h264",
+    "interlaced",
+    "interlaced mpeg2",
+    "pq",
+    "hlg",
     "rotated",
     "with sound",
 ]

@@ -1,5 +1,6 @@
 """What is learnt of a file before it is decoded, and which error a bad one gets."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from dft.configs.errors import DftError, VideoError, VideoNotFoundError, VideoUnreadableError
 from dft.engines.cpu.decode import PyAvDecoder
 from dft.engines.probe import open_video, probe, scan
+from dft.engines.protocols import Colour
 
 FASTSTART = (("movflags", "faststart"),)
 
@@ -39,6 +41,43 @@ def test_odd_size_and_pixel_formats(media):
     assert (probe(media("odd size")).width, probe(media("odd size")).height) == (97, 63)
     assert probe(media("ten bits")).pixel_format == "yuv420p10le"
     assert probe(media("4:4:4")).pixel_format == "yuv444p"
+
+
+TAGS = {
+    "BT.601": ("smpte170m", "smpte170m", "smpte170m", Colour(6, 6, 6)),
+    "BT.601 of Europe": ("bt470bg", "bt470bg", "bt470bg", Colour(5, 5, 5)),
+    "BT.709": ("bt709", "bt709", "bt709", Colour(1, 1, 1)),
+    "BT.2020": ("bt2020", "bt2020-10", "bt2020nc", Colour(9, 9, 14)),
+    "PQ": ("bt2020", "smpte2084", "bt2020nc", Colour(9, 9, 16)),
+    "HLG": ("bt2020", "arib-std-b67", "bt2020nc", Colour(9, 9, 18)),
+}
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("case", TAGS)
+def test_colour_tags(media, case, full_range):
+    primaries, transfer, matrix, colour = TAGS[case]
+    params = f"colorprim={primaries}:transfer={transfer}:colormatrix={matrix}"
+    recipe = media.recipe(num_frames=2, options=(("preset", "ultrafast"), ("x264-params", params)))
+    path = media(recipe, pixel_format="yuvj420p" if full_range else "yuv420p")
+    wanted = replace(colour, full_range=full_range)
+    info = probe(path)
+    assert info.colour == wanted
+    assert info.is_hdr == (case in ("PQ", "HLG"))
+    with PyAvDecoder(path, 1) as decoder:
+        assert decoder.info.colour == next(decoder.frames()).image.colour == wanted
+
+
+def test_depth(media):
+    names = {"closed gop": 8, "ten bits": 10, "4:4:4": 8, "pq": 10}
+    assert {name: probe(media(name)).depth for name in names} == names
+    twelve = media("odd size", pixel_format="yuv444p12le")
+    assert probe(twelve).depth == 12
+
+
+def test_interlaced(media):
+    names = {"interlaced": True, "interlaced mpeg2": True, "closed gop": False, "mpeg2": False, "hevc": False}
+    assert {name: probe(media(name)).interlaced for name in names} == names
 
 
 def test_a_cover_picture_is_not_the_video(media):

@@ -25,9 +25,7 @@ from dft.trackio.fingerprint import fingerprint
 
 SIZE = (320, 180)
 FACES = {"left": ((80, 80), (40, 200, 90)), "right": ((200, 100), (200, 60, 180))}  # centre, RGB
-SETTINGS = RenderSettings(
-    output=OutputSettings(size="256x144"), encode=EncodeSettings(preset="ultrafast", crf=10)
-)
+SETTINGS = RenderSettings(output=OutputSettings(size="256x144"), encode=EncodeSettings(preset="ultrafast", crf=10))
 
 
 def faces_picture(number, size=SIZE):

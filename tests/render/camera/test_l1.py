@@ -12,7 +12,7 @@ from scipy.optimize import linprog
 from scipy.signal import lfilter
 from scipy.sparse import bmat, csr_matrix, eye
 
-from dft.render.camera.l1 import STILL_SPAN, L1Weights, _Program, _scale, _solve, l1_path
+from dft.render.camera.l1 import STILL_SPAN, L1Weights, _Pieces, _Program, _scale, _solve, l1_path
 
 FPS, HALF = 25, 0.25
 
@@ -154,7 +154,8 @@ def test_the_solver_itself_stays_inside(tube):
     times, low, high, target = tube
     scale = _scale(low, high, 1.0)
     low, high = low / scale, high / scale
-    path = _solve(_Program(times, low, high, np.clip(target / scale, low, high), L1Weights(), scale))
+    pieces = _Pieces(np.zeros(1, np.intp), len(times))
+    path = _solve(_Program(times, low, high, np.clip(target / scale, low, high), L1Weights(), pieces, scale))
     assert np.maximum(low - path, path - high).max() <= 1e-7  # of a typical width: all that clipping has to do
 
 
@@ -355,6 +356,40 @@ def test_a_drift_below_notice_is_no_motion():
     assert path.min() == path.max()
 
 
+# ---- care -----------------------------------------------------------------------------------------------------------
+
+
+def test_care_says_where_the_target_counts():
+    """Where it does not, the path takes no detour that the tube does not ask for."""
+    times = seconds(40)
+    target = 0.2 * (smooth_step(times, 10, 0.5) - smooth_step(times, 30, 0.5))
+    careless = np.where((times > 8) & (times < 32), 0.0, 1.0)
+    assert np.ptp(around(times, target)) > 0.05
+    assert np.ptp(around(times, target, care=careless)) < 1e-3
+    np.testing.assert_array_equal(around(times, target, care=np.ones(len(times))), around(times, target))
+
+
+# ---- many paths at once ---------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 2**32), st.sampled_from(MIXED))
+def test_paths_side_by_side_are_each_as_if_alone(lengths, seed, weights):
+    """To the last bit, whatever the others are and wherever they stand."""
+    times, low, high, target = random_tube(seed, sum(lengths))
+    rng = np.random.default_rng(seed)
+    scale = np.repeat(10.0 ** rng.integers(-2, 3, len(lengths)), lengths)
+    low, high, target = low * scale, high * scale, target * scale
+    starts = np.cumsum([0, *lengths[:-1]])
+    together = l1_path(times, low, high, target, weights, unit=2.0, starts=starts)
+    for start, length in zip(starts, lengths, strict=True):
+        piece = slice(start, start + length)
+        alone = l1_path(times[piece], low[piece], high[piece], target[piece], weights, unit=2.0)
+        if length > 3:  # shorter ones lack some orders of differences when alone
+            np.testing.assert_array_equal(together[piece], alone)
+        np.testing.assert_allclose(together[piece], alone, atol=1e-5 * scale[start])
+
+
 # ---- refusals, speed ------------------------------------------------------------------------------------------------
 
 
@@ -366,6 +401,7 @@ def test_a_drift_below_notice_is_no_motion():
         ({"low": [0, 0]}, "one length"),
         ({"target": [0, np.nan, 0]}, "finite"),
         ({"high": [1, np.inf, 1]}, "finite"),
+        ({"care": [1, -1, 1]}, "care"),
         ({"unit": 0}, "unit"),
         ({"unit": np.nan}, "unit"),
     ],

@@ -103,6 +103,20 @@ def test_what_the_picture_does_not_show_of_a_face_cannot_be_in_the_crop(times):
     assert figures(crops, face_at(np.full(2000, 10), 500), times).full == 1
 
 
+def test_the_share_of_frames_with_the_other_s_face_is_of_those_with_both(times):
+    """Face boxes are 80 wide: of a crop from 750 to 1050 one is clear of it from 1090 on."""
+    frames = np.arange(2000)
+    near = face_at(np.where(frames < 100, 1089, 1091), 500, seen=frames < 1000)
+    other = FaceTrack(near.centre_x, near.centre_y, near.width, near.height, np.where(frames < 1000, 1, NOBODY))
+    own, crops = face_at(np.full(2000, 900), 500, seen=frames >= 50), crops_at(np.full(2000, 900), 500)
+    shown = np.ones(2000, bool), np.zeros(2000)
+    views = [View(single(300, 300).areas[0], crops, *shown, face, np.zeros(1, np.int64)) for face in (own, other)]
+    plan_of_both = CameraPlan(Canvas(300, 300), tuple(views), (), PICTURE)
+    made, _ = measure(plan_of_both, times, LEVEL)
+    assert (made.both, made.crowded) == (950, pytest.approx(50 / 950))
+    assert figures(crops, own, times).both == figures(crops, own, times).crowded == 0
+
+
 def test_centring_error_in_heights_of_the_face(times):
     x = 900 + np.where(np.arange(2000) < 1900, 10.0, 60.0)
     made = figures(crops_at(np.full(2000, 900), 500), face_at(x, 500, 50.0), times)

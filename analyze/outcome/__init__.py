@@ -1,0 +1,1 @@
+"""What the track file says: rows, filled gaps, sides, and moments to review."""

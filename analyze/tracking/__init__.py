@@ -1,0 +1,1 @@
+"""Stage one, frame by frame: detecting faces, joining them to tracks, choosing which are embedded."""

@@ -1,0 +1,315 @@
+"""Conditional ReID: faces are embedded only where that can decide who is who.
+
+Those moments are: births and ends of tracklets (so also both sides of a cut), both sides of a contact, a gap, a jump,
+a sudden change of size and a fall of confidence, and a few good frames of each tracklet, further and further apart.
+Around each, the clearest faces are taken: what is half hidden says little.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...configs.errors import DftError, EngineError
+from ...engines.protocols import Chip, Detections, Embedder, Image
+from ..boxes import expand, iou
+from .quality import face_quality
+
+log = logging.getLogger(__name__)
+
+GOOD = 0.5  # quality of a face that is worth a sample
+USABLE = 0.1  # quality under which an embedding says nothing
+PATIENCE_SECONDS = 0.5  # a wanted sample waits so long for a good face, then it takes what is usable
+SPACING_SECONDS = 0.2  # samples of one moment are at least this far apart: neighbouring frames say the same
+REMEMBER_SECONDS = 1.0  # the last clear face is remembered about this often, for when its tracklet ends or is touched
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 8.0  # between regular samples; it doubles
+CONTACT_EXPAND = 0.15  # boxes this much larger touch before the faces hide each other
+GAP_SECONDS = 0.1  # unseen for longer is a gap
+JUMP_HEIGHTS = 0.5  # face heights from one frame to the next
+SIZE_RATIO = 1.3  # of heights since the last sample
+STABLE_SECONDS = 1.0  # the record of stability looks back about this long
+UNSTABLE = 0.5  # share of confident frames under which a tracklet's identity is in doubt
+MAX_PENDING = 32  # chips that wait for a batch
+
+
+class FaceEmbedder:
+    """An embedder that is opened when it is first needed, and whose failure stops nothing.
+
+    Args:
+        open_embedder: Opens the backend.
+
+    Attributes:
+        failure: Why faces are embedded no longer, or an empty text.
+        seconds: Time that cutting and embedding faces has taken, with loading.
+        num_embedded: Faces that were embedded.
+    """
+
+    def __init__(self, open_embedder: Callable[[], Embedder]):
+        self._open = open_embedder
+        self._embedder: Embedder | None = None
+        self.failure = ""
+        self.seconds = 0.0
+        self.num_embedded = 0
+
+    @property
+    def record(self) -> tuple[str, str, str, str]:
+        """Name and SHA-256 of the weights, their same-person distance, and the failure; empty where not needed."""
+        if self._embedder is None:
+            return "", "", "", self.failure
+        model = self._embedder.model
+        return model.name, model.sha256, repr(self._embedder.same_person_distance), self.failure
+
+    def chip(self, image: Image, landmarks: NDArray[np.float32]) -> Chip | None:
+        """The face at ``landmarks (10,)`` cut out, or None where that cannot be."""
+        started = time.perf_counter()
+        try:
+            opened = self._opened()
+            return opened.prepare(image, landmarks[None])[0] if opened else None
+        except EngineError:  # landmarks that no face has; other faces may be well
+            return None
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def embed(self, chips: Sequence[Chip]) -> NDArray[np.float32] | None:
+        """``(N, dimension)`` float32, or None where the embedder fails or has failed."""
+        started = time.perf_counter()
+        try:
+            opened = self._opened()
+            if opened is None:
+                return None
+            vectors = opened.embed(chips)
+            self.num_embedded += len(vectors)
+            return vectors
+        except DftError as error:
+            self._give_up(error)
+            return None
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    def close(self) -> None:
+        """Close the backend, if it was opened."""
+        if self._embedder is not None:
+            self._embedder.close()
+
+    def _opened(self) -> Embedder | None:
+        if self.failure:
+            return None
+        if self._embedder is None:
+            try:
+                self._embedder = self._open()
+            except DftError as error:
+                self._give_up(error)
+        return self._embedder
+
+    def _give_up(self, error: DftError) -> None:
+        self.failure = str(error)
+        log.warning("no more faces are embedded: %s", error)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a sampler has of a chunk of D detections.
+
+    Attributes:
+        rows: ``(E,)`` int32 positions of the embedded among all detections, ascending.
+        vectors: ``(E, dimension)`` float32 embeddings.
+        quality: ``(E,)`` float32, 0..1.
+        stability: ``(D,)`` float32 share of the tracklet's last second in which it was seen with confidence.
+    """
+
+    rows: NDArray[np.int32]
+    vectors: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    stability: NDArray[np.float32]
+
+
+@dataclass
+class _Track:
+    """What the sampler remembers of a tracklet."""
+
+    seen: float  # time of the last frame, seconds
+    box_xyxy: NDArray[np.float32]
+    wanted: float  # since when a sample is wanted, seconds
+    due: int = 2  # samples that are wanted as soon as may be, besides the regular ones
+    sampled: float = -np.inf  # time of the last sample
+    sampled_height: float = 0.0
+    wait: float = FIRST_WAIT_SECONDS
+    touched: bool = False
+    stability: float = 1.0
+    remembered: tuple[int, float, Chip] | None = None  # row, quality and chip of the last clear face
+    remembered_at: float = -np.inf
+
+    def want(self, now: float) -> None:
+        """A sample is wanted as soon as may be."""
+        if not self.due:
+            self.due, self.wanted = 1, now
+
+
+class FaceSampler:
+    """Chooses and embeds faces of one chunk.
+
+    Args:
+        embedder: May fail at any time.
+        mode: Which faces are embedded: ``conditional``, ``always`` or ``off``.
+        frame_size: Displayed width and height in pixels.
+        high_score: Detections from this score on are confident.
+    """
+
+    def __init__(self, embedder: FaceEmbedder, mode: str, frame_size: tuple[int, int], high_score: float):
+        self._embedder, self._mode = embedder, mode
+        self._frame_size, self._high_score = frame_size, high_score
+        self._tracks: dict[int, _Track] = {}
+        self._pending: list[tuple[int, float, Chip]] = []
+        self._rows: list[int] = []
+        self._qualities: list[float] = []
+        self._vectors: list[NDArray[np.float32]] = []
+        self._stability: list[NDArray[np.float32]] = []
+        self._num_rows = 0
+
+    def add(self, image: Image, time_seconds: float, faces: Detections, ids: NDArray[np.int32]) -> None:
+        """Take the next frame.
+
+        Args:
+            image: Its picture.
+            time_seconds: Its time.
+            faces: What is seen in it.
+            ids: ``(N,)`` int32 tracklet of each face, or -1.
+        """
+        stability = np.ones(len(faces), np.float32)
+        if len(faces):
+            quality = face_quality(faces, *self._frame_size)
+            touching = _touching(faces.boxes_xyxy)
+            for i in np.flatnonzero(ids >= 0):
+                seen = _Seen(self._num_rows + int(i), float(quality[i]), bool(touching[i]), image, faces.landmarks[i])
+                track = self._follow(int(ids[i]), time_seconds, faces.boxes_xyxy[i], float(faces.scores[i]), seen)
+                stability[i] = track.stability
+        self._stability.append(stability)
+        self._num_rows += len(faces)
+        if len(self._pending) >= MAX_PENDING:
+            self._embed()
+
+    def doubt_all(self, time_seconds: float) -> None:
+        """From now on anybody may be somebody else: faces before and after are wanted."""
+        for track in self._tracks.values():
+            self._sample_remembered(track)
+            track.want(time_seconds)
+
+    def end_tracks(self) -> None:
+        """All tracklets end here, as at a cut."""
+        for track in self._tracks.values():
+            self._sample_remembered(track)
+        self._tracks.clear()
+
+    def finish(self) -> "Samples":
+        """Everything of the chunk."""
+        self.end_tracks()
+        self._embed()
+        rows = np.array(self._rows, np.int32)
+        order = np.argsort(rows, kind="stable")
+        vectors = np.concatenate(self._vectors) if self._vectors else np.zeros((0, 0), np.float32)
+        quality = np.array(self._qualities, np.float32)
+        stability = np.concatenate([np.zeros(0, np.float32), *self._stability])
+        return Samples(rows[order], vectors[order], quality[order], stability)
+
+    def _follow(self, number: int, now: float, box_xyxy: NDArray[np.float32], score: float, seen: "_Seen") -> _Track:
+        track = self._tracks.get(number)
+        if track is None:
+            track = self._tracks[number] = _Track(now, box_xyxy, now)
+            self._drop_ended(now)
+        elif self._is_doubtful(track, now, box_xyxy, score, seen):
+            self._sample_remembered(track)
+            track.want(now)
+        track.touched = seen.touching
+        track.seen, track.box_xyxy = now, box_xyxy
+        if self._mode == "off":
+            return track
+        if self._mode == "always":
+            self._sample(track, now, seen)
+        else:
+            self._sample_if_wanted(track, now, seen)
+        return track
+
+    def _sample_if_wanted(self, track: _Track, now: float, seen: "_Seen") -> None:
+        good = seen.quality >= GOOD and not seen.touching
+        wanted = now - track.sampled >= (SPACING_SECONDS if track.due else track.wait)
+        if wanted and (good or now - track.wanted >= PATIENCE_SECONDS):
+            self._sample(track, now, seen)
+        elif good and not wanted and now - max(track.remembered_at, track.sampled) >= REMEMBER_SECONDS:
+            chip = self._embedder.chip(seen.image, seen.landmarks)
+            track.remembered = None if chip is None else (seen.row, seen.quality, chip)
+            track.remembered_at = now
+
+    def _is_doubtful(
+        self, track: _Track, now: float, box_xyxy: NDArray[np.float32], score: float, seen: "_Seen"
+    ) -> bool:
+        """Whether this frame is one after which somebody else might be followed."""
+        gap = now - track.seen
+        height, before = float(box_xyxy[3] - box_xyxy[1]), float(track.box_xyxy[3] - track.box_xyxy[1])
+        moved = np.abs(box_xyxy[:2] + box_xyxy[2:] - track.box_xyxy[:2] - track.box_xyxy[2:]).max() / 2
+        if gap > GAP_SECONDS:  # unseen is not seen with confidence
+            track.stability *= float(np.exp(-gap / STABLE_SECONDS))
+        share = 1 - np.exp(-min(gap, GAP_SECONDS) / STABLE_SECONDS)
+        was_stable = track.stability >= UNSTABLE
+        track.stability += share * ((score >= self._high_score) - track.stability)
+        ratio = height / track.sampled_height if track.sampled_height else 1.0
+        return bool(
+            gap > GAP_SECONDS
+            or seen.touching != track.touched
+            or moved > JUMP_HEIGHTS * min(height, before)
+            or max(ratio, 1 / max(ratio, 1e-6)) > SIZE_RATIO
+            or was_stable != (track.stability >= UNSTABLE)
+        )
+
+    def _sample(self, track: _Track, now: float, seen: "_Seen") -> None:
+        if seen.quality < USABLE:
+            return
+        chip = self._embedder.chip(seen.image, seen.landmarks)
+        if chip is None:
+            return
+        if seen.quality < GOOD:  # patience has run out: the clear face before it still counts
+            self._sample_remembered(track)
+        self._pending.append((seen.row, seen.quality, chip))
+        track.wait = FIRST_WAIT_SECONDS if track.due else min(2 * track.wait, LONGEST_WAIT_SECONDS)
+        track.due = max(track.due - 1, 0)
+        track.sampled, track.sampled_height = now, float(track.box_xyxy[3] - track.box_xyxy[1])
+        track.wanted = now + (SPACING_SECONDS if track.due else track.wait)
+        track.remembered = None
+
+    def _sample_remembered(self, track: _Track) -> None:
+        if track.remembered is not None:
+            self._pending.append(track.remembered)
+            track.remembered = None
+
+    def _drop_ended(self, now: float) -> None:
+        """Sample the last clear face of what is no longer seen."""
+        for number in [n for n, t in self._tracks.items() if now - t.seen > LONGEST_WAIT_SECONDS]:
+            self._sample_remembered(self._tracks.pop(number))
+
+    def _embed(self) -> None:
+        pending, self._pending = self._pending, []
+        vectors = self._embedder.embed([chip for _, _, chip in pending]) if pending else None
+        if vectors is not None:
+            self._rows += [row for row, _, _ in pending]
+            self._qualities += [quality for _, quality, _ in pending]
+            self._vectors.append(vectors)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One face in one frame: its row among the chunk's detections, and where to cut it."""
+
+    row: int
+    quality: float
+    touching: bool
+    image: Image
+    landmarks: NDArray[np.float32]
+
+
+def _touching(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """``(N,)`` whether each enlarged box meets another one."""
+    larger = expand(boxes_xyxy, CONTACT_EXPAND)
+    meeting = iou(larger, larger) > 0
+    return np.asarray(meeting.sum(axis=1) > 1, np.bool_)
