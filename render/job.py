@@ -12,7 +12,7 @@ from ..engines.probe import probe
 from ..engines.protocols import Decoder, PictureOptions, VideoInfo
 from ..trackio.files import TrackFile, check_same_video, default_tracks_path, read_tracks
 from .camera.plan import CameraPlan, plan
-from .layout import outputs
+from .presets import outputs
 from .stopwatch import Stopwatch
 
 

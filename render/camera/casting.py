@@ -11,8 +11,9 @@ from ...configs.errors import NoFaceError
 from ...configs.rendering import CameraSettings, RenderSettings, read_overrides
 from ...configs.settings import all_settings
 from ...trackio.schema import PERSONS, SIDES
-from ..layout import Layout, TileArea, layout_of, single
+from ..layout import Layout, TileArea
 from ..layout_file import WIDE
+from ..presets import layout_of, single
 from .faces import FaceTrack, only_face, read_faces, read_persons
 
 LONE_FILLS = ("pip", "single")  # layouts that show the only person alone, whatever --lone says

@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 from dft.configs.errors import SettingError
 from dft.configs.rendering import OutputSettings
 from dft.engines.protocols import Canvas
-from dft.render.layout import (
-    MIN_TILE,
-    Layout,
-    TileArea,
-    even,
-    finished,
-    layout_of,
-    outputs,
-    side_by_side,
-    single,
-    stacked,
-)
+from dft.render.layout import MIN_TILE, Layout, TileArea, even
+from dft.render.presets import finished, layout_of, outputs, side_by_side, single, stacked
 
 even_size = st.integers(32, 4096).map(lambda n: 2 * n)
 small_even_size = st.integers(32, 150).map(lambda n: 2 * n)

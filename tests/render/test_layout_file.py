@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from dft.configs.errors import SettingError
 from dft.configs.rendering import OutputSettings
-from dft.render.layout import TileArea, layout_of
+from dft.render.layout import TileArea
 from dft.render.layout_file import FILE_KEYS, SHOWN, TILE_KEYS, read_layout_file
+from dft.render.presets import layout_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "width = 1280\nheight = 720\n"

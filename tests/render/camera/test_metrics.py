@@ -11,7 +11,7 @@ from dft.render.camera.faces import NOBODY, FaceTrack
 from dft.render.camera.framing import Picture
 from dft.render.camera.metrics import measure
 from dft.render.camera.plan import CameraPlan, View, plan
-from dft.render.layout import single
+from dft.render.presets import single
 
 PICTURE = Picture(1920, 1080)
 HEIGHT, WIDTH, LEVEL = 100.0, 80.0, 0.4  # of the face; of its centre in a crop of 300 by 300
