@@ -33,7 +33,7 @@ def test_every_example_runs_in_order(folder):
         for command in commands:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{command}: {done.stderr}"
-    for name in ("interview.dft.mp4", "interview.png", "portrait.mp4", "talk.mp4"):
+    for name in ("interview.dft.mp4", "interview.png", "portrait.mp4", "talk.mp4", "tall.mp4", "interview.1.500s.png"):
         assert (folder / name).stat().st_size > 1000
 
 
