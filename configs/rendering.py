@@ -114,7 +114,8 @@ class CameraSettings:
     )
     still_zone: float = setting(
         0.25,
-        "The camera keeps the face's centre within this distance of its place in the tile, but for brief excursions.",
+        "The camera keeps the face's centre within this distance of its place in the tile, but for brief excursions, "
+        "walks (up to 0.6), and where it gives way to the other's face.",
         unit="face heights",
         minimum=0,
         maximum=2,

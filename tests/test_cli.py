@@ -272,6 +272,17 @@ def test_tracks_plan(dft, talk, tracks):
     assert all(camera["full"] == 1 and camera["visible"] > 0 for camera in cameras)
 
 
+def test_tracks_plan_compares_and_draws(dft, talk, tracks, tmp_path):
+    picture = tmp_path / "camera.svg"
+    status, out, err = dft("tracks", "plan", talk.video, tracks, "--compare", "--plot", picture)
+    assert (status, err) == (0, "") and "Savitzky-Golay" in out and "dead zone" in out
+    assert b"dead zone" in picture.read_bytes()
+    status, _, err = dft("tracks", "plan", talk.video, tracks, "--plot", picture)
+    assert status == 1 and "--overwrite" in err
+    status, out, _ = dft("tracks", "plan", talk.video, tracks, "--compare", "--json")
+    assert status == 0 and list(json.loads(out)["usual"]) == ["Savitzky-Golay", "dead zone"]
+
+
 @pytest.fixture(scope="module")
 def truth(talk, tmp_path_factory) -> Path:
     """What ``dft demo`` writes beside its video."""

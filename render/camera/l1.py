@@ -128,10 +128,39 @@ def l1_path(  # noqa: PLR0913 - the columns of a tube
     if len(times) == 0:
         return np.empty(0)
     pieces = _Pieces(np.zeros(1, np.intp) if starts is None else starts, len(times))
+    path = np.clip(target, low, high)
+    pull = weights.centring * care * pieces.seconds(times) / unit
+    moves = np.ones(len(times), bool)
+    for piece in pieces.slices():
+        level = _level(low[piece], high[piece], path[piece], pull[piece], weights.velocity)
+        if level is not None:
+            path[piece], moves[piece] = level, False
+    if moves.any():
+        columns = [column[moves] for column in (times, low, high, path, care)]
+        path[moves] = _moving(columns, weights, unit, pieces.among(moves))
+    return path
+
+
+def _level(low: Values, high: Values, target: Values, pull: Values, velocity: float) -> float | None:
+    """The level of the optimum where it is one.
+
+    That is so where the pulls to the target, summed from the start, never outweigh what a step costs: the sums are the
+    multipliers of the differences of first order (KKT conditions, as in Nocedal and Wright, chapter 12).
+    """
+    total = float(pull.sum())
+    level = float((pull * target).sum()) / total if total > 0 else np.inf
+    if not low.max() <= level <= high.min():
+        return None
+    return level if np.abs(np.cumsum(pull * (level - target))).max() <= velocity else None
+
+
+def _moving(columns: list[Values], weights: L1Weights, unit: float, pieces: "_Pieces") -> Values:
+    """The optimal paths by the interior-point method; the columns are those of ``l1_path``, the target inside."""
+    times, low, high, target, care = columns
     scales = np.array([_scale(low[piece], high[piece], unit) for piece in pieces.slices()])
     scale, origin = pieces.spread(scales), pieces.spread(low[pieces.starts])
     low_scaled, high_scaled = (low - origin) / scale, (high - origin) / scale
-    inside = np.clip((target - origin) / scale, low_scaled, high_scaled)
+    inside = np.clip((target - origin) / scale, low_scaled, high_scaled)  # rounding may have moved it out
     program = _Program(times, low_scaled, high_scaled, inside, weights, pieces, care * scale / unit)
     path = np.clip(_solve(program) * scale + origin, low, high)
     return _stilled(path, low, high, unit, pieces.starts)
@@ -193,6 +222,19 @@ class _Pieces:
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """``(P,)`` values of the paths as ``(N,)`` of their samples."""
         return np.repeat(values, self.lengths)
+
+    def among(self, kept: NDArray[np.bool_]) -> "_Pieces":
+        """The paths of the samples ``kept (N,)``, of which each has all or none."""
+        lengths = self.lengths[kept[self.starts]]
+        return _Pieces(np.cumsum(lengths) - lengths, int(lengths.sum()))
+
+    def seconds(self, times: Values) -> Values:
+        """``(N,)`` how long each sample stands for; 1 where it is the only one of its path."""
+        gaps = np.diff(times)
+        gaps[self.starts[1:] - 1] = 0
+        seconds: Values = (np.append(gaps, 0) + np.append(0, gaps)) / 2
+        seconds[self.starts[self.lengths == 1]] = 1.0
+        return seconds
 
     def least(self, values: Values) -> Values:
         """``(P,)`` least of ``values`` (R, N)."""
@@ -298,11 +340,7 @@ class _Program:
         self.pieces = pieces
         self.differences = _Differences(times, costs / total, pieces)
         self.limits = self.differences.limits
-        gaps = np.diff(times)
-        gaps[pieces.starts[1:] - 1] = 0
-        share = (np.append(gaps, 0) + np.append(0, gaps)) / 2  # of the time, per sample
-        share[pieces.starts[pieces.lengths == 1]] = 1.0
-        self.pull = np.maximum(weights.centring * care / total, WEAKEST_PULL) * share
+        self.pull = np.maximum(weights.centring * care / total, WEAKEST_PULL) * pieces.seconds(times)
         self.middle, self.target = (low + high) / 2, target
         self.firm = high - low <= FIRM  # these stay in the middle, and their bounds are out of the way
         self.low, self.high = np.where(self.firm, self.middle - 1, low), np.where(self.firm, self.middle + 1, high)

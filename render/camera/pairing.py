@@ -8,7 +8,7 @@ a moment, the camera of neither person changes.
   tile has an interval of levels that it can reach, from the median place of the face in the shot; the shift is the
   least that is in all of them, and 0 if there is none.
 - The other's face: a crop gives way to it, up to ``REACH`` face heights, as long as the whole own face stays in it. If
-  that is not enough in much of the shot, and closer crops would do, both are closer by up to ``MOST_CLOSER``.
+  that is not enough in much of the shot, and closer crops would do, both are closer by one of ``CLOSER_STEPS``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ REACH = 0.6  # in face heights: how far a face may be from its place so that the
 CLEARANCE = 0.08  # in face heights: around the other's face
 CALM_SECONDS = 4.0  # the camera does not give way to somebody who is near for less
 GAP_SECONDS = 10.0  # and keeps giving way, as far as it may, through interruptions that are shorter
-MOST_CLOSER = (1.05, 1.1, 1.15, 1.2, 1.25)
+CLOSER_STEPS = (1.05, 1.1, 1.15, 1.2, 1.25)
 BLOCKED, FREED = 0.3, 0.1  # shares of the shot: closer if giving way fails in more of it, and then in less
 LEAST_NOTED = 0.0005  # share of the frames that is told
 TOGETHER = 0.5  # share of the shot in which both must be seen for that
@@ -216,7 +216,7 @@ def _closeness(seen: Sequence[tuple[_Sitter, Stretch]]) -> list[float]:
 
 
 def _closer(group: Sequence[tuple[_Sitter, Stretch, float]]) -> float:
-    """The least of ``MOST_CLOSER`` that keeps the others' faces out of much of a shot, or 1."""
+    """The least of ``CLOSER_STEPS`` that keeps the others' faces out of much of a shot, or 1."""
     group = [each for each in group if each[0].framing.camera.avoid_other]
 
     def blocked(closer: float) -> tuple[int, int, int]:
@@ -231,7 +231,7 @@ def _closer(group: Sequence[tuple[_Sitter, Stretch, float]]) -> float:
     missed, both, frames = blocked(1.0)
     if both <= TOGETHER * frames or missed <= BLOCKED * both:
         return 1.0
-    return next((closer for closer in MOST_CLOSER if blocked(closer)[0] <= FREED * both), 1.0)
+    return next((closer for closer in CLOSER_STEPS if blocked(closer)[0] <= FREED * both), 1.0)
 
 
 # ---- level ----------------------------------------------------------------------------------------------------------

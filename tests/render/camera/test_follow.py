@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dft.render.camera.follow import Bounds, Range, Tube, Zone, follow, tube_around, weights_for
+from dft.render.camera.follow import Bounds, Range, Tube, Zone, _highest, follow, tube_around, weights_for
 
 N, FPS, UNIT = 500, 25, 200.0
 TIMES = np.arange(N) / FPS
@@ -72,6 +72,16 @@ def test_seen_now_and_then_is_a_tube_all_the_same():
     centre = np.full(N, np.nan)
     centre[::3] = 400
     assert (tube(centre).low[::3] == 350).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300))
+def test_the_highest_of_any_windows(seed, length):
+    rng = np.random.default_rng(seed)
+    values = rng.choice([-np.inf, -1.0, 0.0, 2.5, np.inf], length)
+    first = rng.integers(0, length, 50)
+    end = rng.integers(first + 1, length + 1)
+    wanted = [values[one:two].max() for one, two in zip(first, end, strict=True)]
+    np.testing.assert_array_equal(_highest(values, first, end), wanted)
 
 
 def test_a_walk_widens_the_tube_and_a_lean_does_not():

@@ -214,6 +214,17 @@ def test_one_level_where_one_fits(seed):
     assert path.min() == path.max() == pytest.approx(face.mean(), abs=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("lean", [0.05, 0.2, 0.24])
+def test_a_level_is_taken_without_solving_only_where_it_is_the_solution(seed, lean):
+    """Of 12 s with a lean of 6 s: one of 0.05 to 0.24 moves the camera or does not, as the solver says."""
+    times = seconds(12)
+    face = speaker(times, seed, every=1e9) + lean * (smooth_step(times, 3, 0.5) - smooth_step(times, 9, 0.5))
+    path, pieces = around(times, face, half=0.5), _Pieces(np.zeros(1, np.intp), len(times))
+    solved = _solve(_Program(times, face - 0.5, face + 0.5, face, L1Weights(), pieces, np.ones(len(times))))
+    np.testing.assert_allclose(path, solved, atol=2 * STILL_SPAN)
+
+
 def test_a_level_at_the_tube_s_edge():
     times = seconds(60)
     path = l1_path(times, np.zeros(len(times)), np.ones(len(times)), np.full(len(times), 5.0))

@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 
 from dft.configs.rendering import CameraSettings, OutputSettings, RenderSettings
 from dft.render.camera.metrics import measure
-from dft.render.camera.pairing import MOST_CLOSER, crowd_notes, crowding
+from dft.render.camera.pairing import CLOSER_STEPS, crowd_notes, crowding
 from dft.render.camera.plan import plan
 
 FPS, N = 25, 250
@@ -216,7 +216,7 @@ def test_where_giving_way_is_not_enough_both_crops_are_closer(plan_of, box):
     usual = heights(crops_of(plan_of(faces, avoid_other=False))[0])[0]
     found = [usual / heights(crops)[0] for crops in crops_of(camera)]
     assert found[0] == pytest.approx(found[1], rel=1e-3)
-    assert any(found[0] == pytest.approx(closer, rel=1e-3) for closer in MOST_CLOSER)
+    assert any(found[0] == pytest.approx(closer, rel=1e-3) for closer in CLOSER_STEPS)
     assert all((tile.crowded, tile.full) == (0, 1) for tile in figures(camera))
 
 
