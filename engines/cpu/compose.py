@@ -23,7 +23,8 @@ ROTATE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_C
 # hyperacuity", 1975).
 TOLERANCE = 1 / 64
 # A patch extends beyond a tile on each side by at most the tile's size divided by this (and the margin); a larger one
-# would cost more than the filter does, by the measured costs of both. Small tiles cost little, so at least so many pixels are tried.
+# would cost more than the filter does, by the measured costs of both. Small tiles cost little, so at least so many
+# pixels are tried.
 FURTHEST = 8
 LEAST_TRIED = 64
 # Bicubic interpolation looks this far beyond a place, in source pixels.
