@@ -1,14 +1,18 @@
 """Pass two: from a video and its tracks to the split-screen video. ``pipeline.py`` shows the flow.
 
-pipeline     one frame's way: plan the camera, decode, compose, encode, mux
-plan         which part of every frame each tile shows
-framing      crops with head and shoulders, one take of the camera at a time
-faces        the followed faces of a track table, frame by frame
-follow       the camera's motion along one axis: a tube around the face, and the calmest path in it
-l1           the solver for that path
-smooth       the zoom's motion
-metrics      how calm the camera is, and how well it keeps the face
-layout       where the tiles lie on the canvas
+pipeline     plan the camera, encode what is missing, join it with the sound, check the result
+job          what that begins with: the input, its tracks, the plan of every output
+camera/      which part of every frame each tile shows: who is in which tile (``casting``), what stands in for somebody
+             absent (``absence``, ``placing``), both crops together (``pairing``), crops of one take (``framing``), its
+             motion along one axis (``follow``, ``l1``) and its zoom (``smooth``), all put together in ``plan``; how good
+             that is (``metrics``, ``baselines``, ``plot``)
+layout       what lies where on the canvas; ``presets`` are the built-in layouts, ``layout_file`` reads one's own
+segments     the parts that are encoded apart: where they begin, what decides them, where they lie
+encoding     decode, compose, encode
+qc           the report on the finished file
+preview      a small proof, and stills
+bench        both passes against the machine's limits
+demo         a video to try it on (``scene``, ``portraits``)
 """
 
 from ..configs.callable_module import make_callable
