@@ -4,7 +4,7 @@ pipeline     plan the camera, encode what is missing, join it with the sound, ch
 job          what that begins with: the input, its tracks, the plan of every output
 camera/      which part of every frame each tile shows: who is in which tile (``casting``), what stands in for somebody
              absent (``absence``, ``placing``), both crops together (``pairing``), crops of one take (``framing``), its
-             motion along one axis (``follow``, ``l1``) and its zoom (``smooth``), all put together in ``plan``; how good
+             motion along one axis (``follow``, ``l1``) and its zoom (``smooth``), all together in ``plan``; how good
              that is (``metrics``, ``baselines``, ``plot``)
 layout       what lies where on the canvas; ``presets`` are the built-in layouts, ``layout_file`` reads one's own
 segments     the parts that are encoded apart: where they begin, what decides them, where they lie

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import pairwise
-from pathlib import Path
 
 from ..engines.devices import DeviceChoice, open_encoder
 from ..engines.join import Facts, facts
@@ -95,13 +94,13 @@ class SegmentEncoder:
 
 
 class _Open:
-    """A segment that is being encoded; as a context it cleans up after an error."""
+    """A segment that is being encoded; as a context it closes its encoder after an error."""
 
     def __init__(
         self, segment: Segment, options: EncodeOptions, device: DeviceChoice, store: SegmentStore, watch: Stopwatch
     ):
         self._segment, self._store, self._watch = segment, store, watch
-        self._unfinished = _unfinished(store.path(segment))
+        self._unfinished = store.unfinished_path(segment)
         self._frames: list[int] = []
         self._encoder = open_encoder(self._unfinished, options, device)
 
@@ -110,7 +109,7 @@ class _Open:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
-            self._clean()
+            self._encoder.close()
 
     def write(self, canvas: Frame) -> None:
         """Encode one frame."""
@@ -121,26 +120,12 @@ class _Open:
     def finish(self) -> None:
         """Complete the file, and note it in the store."""
         segment = self._segment
-        try:
-            with self._watch.measure("finish"):
-                self._encoder.finish()
-                known = facts(self._unfinished)[0] if self._frames else NOTHING
+        with self, self._watch.measure("finish"):
+            self._encoder.finish()
+            known = facts(self._unfinished)[0] if self._frames else NOTHING
             missing = sorted({*range(segment.first, segment.end)} - set(self._frames))
-            encoded = Encoded(segment.key, segment.first, segment.end, tuple(missing), **asdict(known))
             self._unfinished.replace(self._store.path(segment))
-            self._store.add(encoded)
-        except BaseException:
-            self._clean()
-            raise
-
-    def _clean(self) -> None:
-        self._encoder.close()
-        with suppress(OSError):
-            self._unfinished.unlink(missing_ok=True)
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
+            self._store.add(Encoded(segment.key, segment.first, segment.end, tuple(missing), **asdict(known)))
 
 
 def _runs(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:

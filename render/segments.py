@@ -24,6 +24,7 @@ from ..trackio.atomic import atomic_output, translate_os_error
 from ..trackio.records import Record
 from .camera.plan import CameraPlan
 
+UNFINISHED = ".partial"
 SHORTEST = 0.25  # of a segment's length: a last one that is shorter belongs to the one before
 
 
@@ -152,7 +153,7 @@ class SegmentStore:
     """
 
     def __init__(self, output: Path):
-        self.folder = output.with_name(f"{output.name}.segments")
+        self.folder = output.with_name(f".{output.name}.segments")
         self._output = output
         self._places: dict[str, _Place] = {}  # by key
 
@@ -172,8 +173,13 @@ class SegmentStore:
         return segment.key in self._places
 
     def path(self, segment: Segment) -> Path:
-        """Where a segment is to be written."""
+        """Where a segment lies when it is whole."""
         return self.folder / f"{segment.first:08d}-{segment.key[:16]}.mp4"
+
+    def unfinished_path(self, segment: Segment) -> Path:
+        """Where a segment lies while it is written."""
+        path = self.path(segment)
+        return path.with_name(f"{path.stem}{UNFINISHED}{path.suffix}")
 
     def add(self, encoded: Encoded) -> None:
         """Note that a segment lies whole under its :meth:`path`.
@@ -219,6 +225,8 @@ class SegmentStore:
             yield
         except BaseException:
             with suppress(OSError):
+                for path in self.folder.glob(f"*{UNFINISHED}*"):
+                    path.unlink(missing_ok=True)
                 if not any(self.folder.glob("*.json")):
                     shutil.rmtree(self.folder)
             raise

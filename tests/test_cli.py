@@ -459,12 +459,18 @@ def test_a_killed_analysis_goes_on_and_ends_in_the_same_rows(long_talk, tmp_path
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_of_a_rendering(long_talk, tmp_path):
-    tracks = tmp_path / "t.parquet"
+def test_a_rendering_stopped_by_ctrl_c_goes_on(long_talk, tmp_path):
+    tracks, output = tmp_path / "t.parquet", tmp_path / "out.mp4"
     assert run("analyze", long_talk, "-o", tracks, *FAST).returncode == 0
-    process = start("render", long_talk, tracks, "-o", tmp_path / "out.mp4", "--preset", "slow")
-    wait_for(process, tmp_path, ".out.partial-*")
+    words = ["render", long_talk, tracks, "-o", output, "--preset", "superfast", "--segment-seconds", "1", "--json"]
+    process = start(*words)
+    folder = tmp_path / ".out.mp4.segments"
+    wait_for(process, folder, "*.json")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err.splitlines()[-1]) == (130, "", "dft: stopped")
-    assert [path.name for path in tmp_path.iterdir()] == [tracks.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, tracks.name]
+    assert not list(folder.glob("*.partial*"))
+    report = json.loads(run(*words).stdout)
+    assert 25 <= report["reused"] < report["frames"] == 6 * 110
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.mp4.qc.json", tracks.name]

@@ -150,8 +150,8 @@ def test_a_stopped_rendering_goes_on_and_gives_the_same_video(video, tmp_path, f
     with pytest.raises(KeyboardInterrupt):
         render(video, output=output, settings=SETTINGS, progress=stop_after(frames))
     assert not output.exists() and not list(tmp_path.glob("**/*.partial*"))
-    finished = len(list((tmp_path / "out.mp4.segments").glob("*.json"))) if frames > SEGMENT else 0
-    assert ("out.mp4.segments" in names(tmp_path)) == (finished > 0)
+    finished = len(list((tmp_path / ".out.mp4.segments").glob("*.json"))) if frames > SEGMENT else 0
+    assert (".out.mp4.segments" in names(tmp_path)) == (finished > 0)
     assert 0 <= int(frames / SEGMENT) - finished <= 1  # the last one may still have been at its end
     report = render(video, output=output, settings=SETTINGS)
     assert report.reused == pytest.approx(finished * SEGMENT, abs=1)
@@ -214,7 +214,7 @@ def test_a_damaged_segment_is_encoded_again(video, tmp_path):
     output = tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):
         render(video, output=output, settings=SETTINGS, progress=stop_after(60))
-    folder = tmp_path / "out.mp4.segments"
+    folder = tmp_path / ".out.mp4.segments"
     parts = sorted(folder.glob("*.mp4"))
     parts[0].write_bytes(parts[0].read_bytes()[: parts[0].stat().st_size // 2])
     parts[1].with_suffix(".json").write_text("{")
