@@ -6,6 +6,7 @@ Each pass runs as its own ``dft`` process, so that its peak memory is its own; t
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from ..configs.errors import DftError, EngineError
 from ..configs.rendering import RenderSettings
 from ..configs.settings import all_settings, as_values
+from ..engines.devices import choose_device, open_compositor, open_decoder
 from ..engines.limits import Crop, decode_fps, transcode_fps
 from ..engines.probe import probe, scan
 from ..engines.protocols import VideoInfo
@@ -24,6 +26,7 @@ from ..trackio.files import read_tracks
 from .camera.plan import CameraPlan, plan
 from .pipeline import encode_options
 
+COMPOSED_RUNS, RUN_FRAMES = 8, 30
 STAGES = ("plan", "decode", "compose", "encode", "finish", "wait", "mux", "check")
 
 
@@ -42,6 +45,8 @@ class BenchReport:
         transcode_fps: Plain decode, crop, scale, hstack, x264, at the settings and crops of the rendering.
         render_fps: ``dft render``, as a whole.
         render_share: Its share of ``transcode_fps``.
+        compose_ms: Core time of composing one frame, alone and on one core: the median over the video.
+        compose_ms_p95: Its 95th percentile.
         peak_rss_mb: Largest resident memory of either pass, 10^6 bytes.
         stages: Milliseconds per frame that each stage of the rendering worked: side by side ``decode``, ``compose``,
             ``encode`` and ``finish`` (the end of a segment, beside the next one), and what the encoder had to ``wait``
@@ -58,6 +63,8 @@ class BenchReport:
     transcode_fps: float
     render_fps: float
     render_share: float
+    compose_ms: float
+    compose_ms_p95: float
     peak_rss_mb: float
     stages: dict[str, float]
 
@@ -71,6 +78,7 @@ class BenchReport:
                 f"transcode    {self.transcode_fps:8.1f} frames/s",
                 f"render       {self.render_fps:8.1f} frames/s   {self.render_share:.2f} of the plain transcode",
                 f"  of which   {self._breakdown()}",
+                f"compose      {self.compose_ms:8.2f} ms of core time, 95 % within {self.compose_ms_p95:.2f} ms",
                 f"peak memory  {self.peak_rss_mb:8.0f} MB over {self.frames} frames",
             ]
         )
@@ -104,6 +112,8 @@ def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport
         transcode_fps=round(middle["transcode"], 2),
         render_fps=round(middle["render"], 2),
         render_share=round(float(np.median([r["render"] / r["transcode"] for r in rounds])), 3),
+        compose_ms=round(middle["compose"], 2),
+        compose_ms_p95=round(middle["compose p95"], 2),
         peak_rss_mb=max(r["memory"] for r in rounds),
         stages={stage: round(middle[f"stage {stage}"], 3) for stage in STAGES},
     )
@@ -118,6 +128,7 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
     camera = _camera(video, tracks, info, settings)
     options = encode_options(camera.canvas, info, settings.encode)
     transcoding = transcode_fps(video, folder / "transcode.mp4", _coded_crops(camera, info), options)
+    composing = _compose_ms(video, camera)
     rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings), "--no-reuse")
     return {
         "frames": analysis["frames"],
@@ -128,9 +139,30 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
         "reid_share": analysis["reid_seconds"] / analysis["seconds"],
         "transcode": transcoding,
         "render": rendering["fps"],
+        "compose": float(np.median(composing)),
+        "compose p95": float(np.percentile(composing, 95)),
         "memory": max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),
         **{f"stage {stage}": rendering["stages"].get(stage, 0.0) * 1000 / rendering["frames"] for stage in STAGES},
     }
+
+
+def _compose_ms(video: Path, camera: CameraPlan) -> list[float]:
+    """Core time of composing single frames, in runs spread over the video, in milliseconds."""
+    import cv2
+
+    device, threads = choose_device("cpu"), cv2.getNumThreads()
+    taken = []
+    cv2.setNumThreads(1)
+    try:
+        with open_decoder(video, device) as decoder, open_compositor(device, camera.canvas) as compositor:
+            for start in np.linspace(0, max(len(camera) - RUN_FRAMES, 0), COMPOSED_RUNS).astype(int).tolist():
+                for frame in decoder.frames(start, start + RUN_FRAMES):
+                    tiles, begun = camera.tiles(frame.frame_index), time.thread_time()
+                    compositor.compose(frame.image, tiles)
+                    taken.append((time.thread_time() - begun) * 1000)
+    finally:
+        cv2.setNumThreads(threads)
+    return taken
 
 
 def _dft(*arguments: str | Path) -> dict[str, Any]:
