@@ -24,7 +24,8 @@ from .segments import Encoded
 if TYPE_CHECKING:
     from rich.console import Console
 
-PROFILE = "dft_qc 1.0"
+FAMILY = "dft_qc"
+PROFILE = f"{FAMILY} 1.0"
 EDGE_PIXELS = 1.0  # a crop this near to the picture's edge touches it
 PLACES = ("start", "middle", "end")
 
@@ -201,7 +202,7 @@ def check_report_path(output: Path) -> None:
         OutputExistsError: Another file has that name.
     """
     path = report_path(output)
-    if path.exists() and read_report(output) is None:
+    if path.exists() and not str(_read(path).get("profile")).startswith(FAMILY):
         raise OutputExistsError(
             f"{path} exists and is no QC report of dft", hint="move it away, or choose another output"
         )
@@ -218,10 +219,19 @@ def write_report(report: QualityReport, output: Path) -> Path:
 def read_report(output: Path) -> QualityReport | None:
     """The report beside ``output``; None where there is none that can be read."""
     try:
-        report = QualityReport.from_dict(json.loads(report_path(output).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TrackFormatError):
+        report = QualityReport.from_dict(_read(report_path(output)))
+    except TrackFormatError:  # of another version
         return None
     return report if report.profile == PROFILE else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def print_report(report: QualityReport, console: Console) -> None:

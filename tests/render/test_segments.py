@@ -242,6 +242,17 @@ def test_a_foreign_file_in_place_of_the_report_is_kept(video, tmp_path):
     assert (tmp_path / "out.mp4.qc.json").read_text() == "mine"
 
 
+def test_the_report_of_another_version_is_replaced_and_nothing_reused(video, tmp_path):
+    output = tmp_path / "out.mp4"
+    render(video, output=output, settings=SETTINGS)
+    path = tmp_path / "out.mp4.qc.json"
+    told = json.loads(path.read_text())
+    del told["picture_drift_ms"]
+    path.write_text(json.dumps(told))
+    assert render(video, output=output, settings=SETTINGS, overwrite=True).reused == 0
+    assert "picture_drift_ms" in json.loads(path.read_text())
+
+
 @pytest.mark.slow
 def test_a_killed_rendering_goes_on(video, tmp_path):
     """SIGKILL at any moment leaves nothing under the final name, and the next run gives the same video."""
