@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil, floor
 from typing import Any, cast
@@ -220,6 +221,7 @@ class _Stretch:
     kernel: NDArray[np.float32]
 
 
+@lru_cache(maxsize=64)  # most cameras stand still most of the time
 def _stretch(start: float, end: float, size: int, tolerance: float) -> _Stretch:
     """The patch for ``size`` pixels between ``start`` and ``end``, which may be off by ``tolerance`` of those pixels.
 
