@@ -58,7 +58,7 @@ def analyze(
         source = Source.of(decoder.info, decoder.index, fingerprint(video), eyes.detector.model, device)
         chunks = plan_chunks(source.index, source.time_base, settings.chunks.chunk_seconds)
         store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
-        resumed = observe(eyes, chunks, store, settings, progress or _silent)
+        resumed = observe([eyes], chunks, store, settings, progress or _silent)
     evidence = store.finished(chunks)
     try:
         report = _finish(source, evidence, settings, output, overwrite)

@@ -1,10 +1,12 @@
 """Stage 1: decode -> scale -> detect -> tracklets -> embeddings, chunk by chunk; each finished chunk goes to disk."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from ..configs.analysis import AnalyzeSettings
 from ..configs.errors import CorruptVideoError
 from ..engines.devices import DeviceChoice, open_detector, open_embedder
 from ..engines.protocols import Decoder, Detector
+from ..engines.workers import share_out
 from .chunks import Chunk
 from .evidence import ChunkEvidence, EvidenceStore
 from .tracking.closer import SecondDetector
@@ -53,7 +56,7 @@ def open_eyes(decoder: Decoder, device: DeviceChoice, settings: AnalyzeSettings,
 
 
 def observe(
-    eyes: Eyes,
+    eyes: Sequence[Eyes],
     chunks: Sequence[Chunk],
     store: EvidenceStore,
     settings: AnalyzeSettings,
@@ -61,19 +64,49 @@ def observe(
 ) -> int:
     """Look at the whole video.
 
+    Args:
+        eyes: One, or several that look at parts of the video at once, each in a thread of its own. What is seen in a
+            chunk is the same whoever looks at it.
+        chunks: Of the video, in order.
+        store: Where finished chunks are kept.
+        settings: All of them.
+        progress: Called with the frames done and the frames in all.
+
     Returns:
         Frames of chunks that were finished before.
 
     Raises:
         CorruptVideoError: More frames are damaged than the settings allow.
     """
-    decoder, total = eyes.decoder, len(eyes.decoder.index)
     finished = [(c.end - c.first, _num_missing(c, e)) for c in chunks if (e := store.load(c)) is not None]
-    resumed = done = sum(size for size, _ in finished)
-    missing = sum(lost for _, lost in finished)
+    resumed = sum(size for size, _ in finished)
     if resumed:
         log.info("going on from %d frames of an earlier analysis", resumed)
-    for run in list(store.missing_runs(list(chunks))):
+    looking = _Looking(store, settings, progress, len(eyes[0].decoder.index))
+    looking.done, looking.missing = resumed, sum(lost for _, lost in finished)
+    runs = [part for run in store.missing_runs(list(chunks)) for part in _parts(run, len(eyes))]
+    share_out(runs, [partial(looking.look, own) for own in eyes])
+    progress(looking.total, looking.total)
+    return resumed
+
+
+def _parts(run: list[Chunk], num: int) -> list[list[Chunk]]:
+    """A run of neighbouring chunks in at most ``num`` shorter ones of about one length."""
+    ends = [round(len(run) * part / num) for part in range(num + 1)]
+    return [run[first:end] for first, end in pairwise(ends) if end > first]
+
+
+class _Looking:
+    """Looking at one video, with what is counted over all who look."""
+
+    def __init__(self, store: EvidenceStore, settings: AnalyzeSettings, progress: Progress, total: int):
+        self._store, self._settings, self._progress = store, settings, progress
+        self.total, self.done, self.missing = total, 0, 0
+        self._counting, self._saving = threading.Lock(), threading.Lock()
+
+    def look(self, eyes: Eyes, run: list[Chunk], stopped: Callable[[], bool]) -> None:
+        """Look at a run of neighbouring chunks: decoded in one go."""
+        decoder, settings = eyes.decoder, self._settings
         ends = np.array([chunk.end for chunk in run])
         pending = {chunk.number: chunk for chunk in run}
         span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size
@@ -81,19 +114,28 @@ def observe(
             for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
                 observer = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second)
                 for frame in own:
+                    if stopped():
+                        return
                     observer.add(frame)
-                    progress(done + frame.frame_index - run[0].first + 1, total)
-                chunk, evidence = pending.pop(run[position].number), observer.evidence()
-                missing += _num_missing(chunk, evidence)
-                _check_damage(missing, total, settings, decoder, chunk)
-                store.save(chunk, evidence)
+                    self._count(done=1)
+                self._finish(eyes, pending.pop(run[position].number), observer.evidence())
         for chunk in pending.values():  # not one frame of it could be decoded
-            missing += chunk.end - chunk.first
-            _check_damage(missing, total, settings, decoder, chunk)
-            store.save(chunk, ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second).evidence())
-        done += run[-1].end - run[0].first
-    progress(total, total)
-    return resumed
+            evidence = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second).evidence()
+            self._finish(eyes, chunk, evidence)
+
+    def _finish(self, eyes: Eyes, chunk: Chunk, evidence: ChunkEvidence) -> None:
+        lost = _num_missing(chunk, evidence)
+        self._count(done=lost, missing=lost)
+        _check_damage(self.missing, self.total, self._settings, eyes.decoder, chunk)
+        with self._saving:
+            self._store.save(chunk, evidence)
+
+    def _count(self, *, done: int, missing: int = 0) -> None:
+        with self._counting:
+            self.done += done
+            self.missing += missing
+            if done:
+                self._progress(self.done, self.total)
 
 
 def _num_missing(chunk: Chunk, evidence: ChunkEvidence) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import num_cores, why_no_cuda
+from .cuda.available import why_unusable
 from .protocols import (
     FOR_ANALYSIS,
     Canvas,
@@ -28,13 +29,32 @@ from .weights import find_model
 
 log = logging.getLogger(__name__)
 
+# by device and module: the name in it, and the package that it cannot do without
+BACKENDS = {
+    "cpu": {
+        "decode": ("PyAvDecoder", "av"),
+        "detect": ("YuNetDetector", "onnxruntime"),
+        "embed": ("OnnxEmbedder", "onnxruntime"),
+        "compose": ("OpenCvCompositor", "opencv-python-headless"),
+        "encode": ("PyAvEncoder", "av"),
+    },
+    "cuda": {
+        "decode": ("CudaDecoder", "cupy"),
+        "detect": ("BatchedDetector", "cupy"),
+        "embed": ("CudaEmbedder", "cupy"),
+        "compose": ("CudaCompositor", "cupy"),
+        "encode": ("open_cuda_encoder", "cupy"),
+    },
+}
+EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
+
 
 @dataclass(frozen=True)
 class DeviceChoice:
     """The device that does the work, and why.
 
     Attributes:
-        kind: ``cpu``; CUDA backends will add ``cuda``.
+        kind: ``cpu`` or ``cuda``.
         why: One clause for the log and the track file.
     """
 
@@ -50,7 +70,9 @@ def choose_device(requested: str) -> DeviceChoice:
     """
     if requested == "cpu":
         return DeviceChoice("cpu", "asked for")
-    reason = why_no_cuda() or "this version of dft has no CUDA backends"
+    reason = why_no_cuda() or why_unusable()
+    if reason is None:
+        return DeviceChoice("cuda", "asked for" if requested == "cuda" else "all that it needs is here")
     if requested == "cuda":
         raise BackendUnavailableError(
             "device cuda cannot be used", got=reason, hint="use --device auto or --device cpu"
@@ -74,7 +96,7 @@ def open_decoder(
         VideoError: The file cannot be read.
         EngineError: Its colours cannot be tone-mapped.
     """
-    decoder: Decoder = _backend(device, "decode", "PyAvDecoder", "av")(path, threads, picture)
+    decoder: Decoder = _backend(device, "decode")(path, threads, picture)
     return decoder
 
 
@@ -94,9 +116,8 @@ def open_detector(
         ModelError: The weights are not there or are not what they should be.
         BackendUnavailableError: The runtime is not installed.
     """
-    make = _backend(device, "detect", "YuNetDetector", "onnxruntime")
-    threads = threads or max(1, num_cores() // 2)
-    detector: Detector = make(find_model(model), size=size, min_score=min_score, threads=threads)
+    make = _backend(device, "detect")
+    detector: Detector = make(find_model(model), size=size, min_score=min_score, **_cpu_threads(device, threads))
     return detector
 
 
@@ -112,14 +133,14 @@ def open_embedder(model: str, device: DeviceChoice, threads: int | None = None) 
         ModelError: The weights are not there or are not what they should be.
         BackendUnavailableError: The runtime is not installed.
     """
-    make = _backend(device, "embed", "OnnxEmbedder", "onnxruntime")
-    embedder: Embedder = make(find_model(model), threads=threads or max(1, num_cores() // 2))
+    make = _backend(device, "embed")
+    embedder: Embedder = make(find_model(model), **_cpu_threads(device, threads))
     return embedder
 
 
 def open_compositor(device: DeviceChoice, canvas: Canvas) -> Compositor:
     """Compositor onto ``canvas``."""
-    compositor: Compositor = _backend(device, "compose", "OpenCvCompositor", "opencv-python-headless")(canvas)
+    compositor: Compositor = _backend(device, "compose")(canvas)
     return compositor
 
 
@@ -130,16 +151,24 @@ def open_encoder(path: Path, options: EncodeOptions, device: DeviceChoice) -> En
         OutputError: ``path`` cannot be written.
         EngineError: The encoder refuses the options.
     """
-    encoder: Encoder = _backend(device, "encode", "PyAvEncoder", "av")(path, options)
+    made = _backend(device, "encode")(path, options)
+    encoder: Encoder = made if device.kind == "cpu" else made.encoder
     return encoder
 
 
-def _backend(device: DeviceChoice, module: str, name: str, package: str) -> Callable[..., Any]:
+def _cpu_threads(device: DeviceChoice, threads: int | None) -> dict[str, int]:
+    return {"threads": threads or max(1, num_cores() // 2)} if device.kind == "cpu" else {}
+
+
+def _backend(device: DeviceChoice, module: str) -> Callable[..., Any]:
+    name, package = BACKENDS[device.kind][module]
     try:
         backend = getattr(import_module(f".{device.kind}.{module}", __package__), name)
     except ImportError as error:
         raise BackendUnavailableError(
-            f"{package} cannot be imported", got=error, hint="pip install 'dual-face-tracker[cpu]'"
+            f"{package} cannot be imported",
+            got=error,
+            hint=f"pip install 'dual-face-tracker[{EXTRAS[device.kind]}]'",
         ) from error
     made: Callable[..., Any] = backend
     return made

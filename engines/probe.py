@@ -20,8 +20,12 @@ NUM_FIRST_PICTURES = 5  # asked whether they are interlaced: broadcasts may begi
 MIN_CUT_OFF_SECONDS = 1.0  # container durations are rounded; shorter losses are told by the frame count alone
 
 
-def open_video(path: Path) -> tuple[Any, Any]:
+def open_video(path: Path, hwaccel: Any = None) -> tuple[Any, Any]:
     """Open ``path`` and pick its main picture stream (never a cover picture).
+
+    Args:
+        path: The file.
+        hwaccel: PyAV's ``HWAccel`` if pictures are to be decoded by hardware.
 
     Returns:
         PyAV's container and stream. The caller closes the container.
@@ -33,7 +37,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     with reading(path):
         if path.is_dir():
             raise IsADirectoryError(path)
-        container = av.open(str(path), metadata_errors="ignore")
+        container = av.open(str(path), metadata_errors="ignore", hwaccel=hwaccel)
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
             held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"

@@ -28,7 +28,13 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_every_module_and_no_test(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     packages = ("analyze", "configs", "engines", "render", "trackio")
-    ours = {f"dft/{path.relative_to(ROOT)}" for package in packages for path in (ROOT / package).rglob("*.py")}
+    kinds = ("*.py", "*.cu")
+    ours = {
+        f"dft/{path.relative_to(ROOT)}"
+        for package in packages
+        for kind in kinds
+        for path in (ROOT / package).rglob(kind)
+    }
     ours |= {"dft/__init__.py", "dft/__main__.py", "dft/cli.py", "dft/py.typed"}
     assert ours - held == set()
     assert {name for name in held if name.startswith("dft/")} - ours == set()

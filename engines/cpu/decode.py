@@ -9,6 +9,7 @@ import av.error
 import numpy as np
 
 from ..foreign import UNREADABLE, reading
+from ..numbering import Numbering
 from ..probe import open_video, probe, scan
 from ..protocols import FOR_ANALYSIS, Closing, Frame, PictureOptions
 from .deinterlace import Numbered, deinterlaced
@@ -102,12 +103,15 @@ class PyAvDecoder(Closing):
 
     def _open_at(self, key: int, threads: int | None = None) -> Iterator[Numbered]:
         self.close()
-        self._container, stream = open_video(self.info.path)
+        self._container, stream = self._opened()
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = self._threads if threads is None else threads
         if key > 0:
             self._container.seek(int(self.index.pts[key]), stream=stream, backward=True, any_frame=False)
         yield from self._number(self._pictures(stream))
+
+    def _opened(self) -> tuple[Any, Any]:
+        return open_video(self.info.path)
 
     def _pictures(self, stream: Any) -> Iterator[Any]:
         packets = self._container.demux(stream)
@@ -126,22 +130,14 @@ class PyAvDecoder(Closing):
             yield from pictures
 
     def _number(self, pictures: Iterator[Any]) -> Iterator[Numbered]:
-        pts = self.index.pts
-        after = -1  # index of the picture given last
+        numbering = Numbering(self.index)
         for picture in pictures:
-            if self.index.seekable:
-                if picture.pts is None:
-                    self.num_corrupt += 1
-                    continue
-                at = max(int(np.searchsorted(pts, picture.pts)), after + 1 if after >= 0 else 0)
-                if at >= len(pts) or pts[at] != picture.pts:
-                    continue  # cut away by an edit list, or out of order in a damaged file
-            else:
-                at = after + 1
-                if at >= len(pts):
-                    return
-            after = at
-            yield at, picture
+            if picture.pts is None and self.index.seekable:
+                self.num_corrupt += 1
+                continue
+            index = numbering.of(picture.pts)
+            if index is not None:
+                yield index, picture
 
     def _image(self, picture: Any) -> Any:
         coded = (self.info.width, self.info.height)

@@ -16,6 +16,7 @@ from ..hdr import svt_av1_params, x265_params
 from ..protocols import Closing, Colour, EncodeOptions
 from .image import BT709, PIXEL_FORMATS, YuvImage, plane_view
 
+Library = tuple[str, dict[str, str]]
 LIBRARIES = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 # SVT-AV1 numbers its presets; beside x264's of like patience.
 SVT_PRESETS = {
@@ -37,6 +38,8 @@ class PyAvEncoder(Closing):
     Args:
         path: The file.
         options: What is asked for.
+        library: FFmpeg's name of another encoder that takes these pictures, and its options; None for those of
+            :data:`LIBRARIES` and :func:`library_options`.
 
     Raises:
         OutputError: The file cannot be created.
@@ -44,7 +47,7 @@ class PyAvEncoder(Closing):
         BackendUnavailableError: This build of PyAV lacks the encoder.
     """
 
-    def __init__(self, path: Path, options: EncodeOptions):
+    def __init__(self, path: Path, options: EncodeOptions, library: Library | None = None):
         self._path, self._options = path, options
         self._latest: int | None = None  # pts
         self._places: dict[int, int] = {}  # of pictures inside the encoder, in the order of time, by pts
@@ -55,7 +58,7 @@ class PyAvEncoder(Closing):
             self._container = av.open(str(path), "w", format="mp4")
         try:
             with writing(path):
-                self._stream = _add_stream(self._container, options)
+                self._stream = _add_stream(self._container, options, library)
                 self._container.start_encoding()
         except BaseException:
             self.close()
@@ -102,11 +105,12 @@ class PyAvEncoder(Closing):
             self._container.mux_one(packet)
 
 
-def _add_stream(container: Any, options: EncodeOptions) -> Any:
+def _add_stream(container: Any, options: EncodeOptions, library: Library | None) -> Any:
+    name, chosen = library or (LIBRARIES[options.codec], library_options(options))
     rate = options.fps.limit_denominator(GREATEST_FRACTION // max(1, int(options.fps)))
     if options.codec == "av1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only; the library writes to stderr on its own
-    stream = container.add_stream(LIBRARIES[options.codec], rate=rate, options=library_options(options))
+    stream = container.add_stream(name, rate=rate, options=chosen)
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = options.width, options.height, PIXEL_FORMATS[options.depth]
     context.sample_aspect_ratio = Fraction(1)

@@ -1,7 +1,7 @@
 """One contract suite per role, over every backend that is present.
 
-A backend is one entry in ``BACKENDS``: how each role is opened, and how its images are made and read. A CUDA backend is
-a further entry that begins with ``needs_cuda()``.
+A backend is one entry in ``BACKENDS``: how each role is opened, and how its images are made and read. That of CUDA is
+skipped where no GPU is.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ from dft.engines.cpu.detect import ROTATIONS, YuNetDetector
 from dft.engines.cpu.embed import OnnxEmbedder
 from dft.engines.cpu.encode import PyAvEncoder
 from dft.engines.cpu.image import YuvImage
+from dft.engines.cuda.available import why_unusable
 from dft.engines.protocols import Canvas, Colour, EncodeOptions, Tile
 from dft.engines.weights import find_model
 from dft.render.portraits import eileen_collins, grace_hopper
@@ -98,7 +99,61 @@ def fake_backend(media: Any) -> Backend:
     )
 
 
-BACKENDS = {"cpu": cpu_backend, "fake": fake_backend}
+def cuda_backend(media: Any) -> Backend:
+    """Imports what a role needs only when the role is opened."""
+
+    def decoder(_: Any, path: Path) -> Any:
+        from dft.engines.cuda.decode import CudaDecoder
+
+        return CudaDecoder(path, threads=2)
+
+    def detector(min_score: float) -> Any:
+        from dft.engines.cuda.detect import CudaYuNetDetector
+
+        return CudaYuNetDetector(find_model("yunet"), size=640, min_score=min_score)
+
+    def embedder() -> Any:
+        from dft.engines.cuda.embed import CudaEmbedder
+
+        return CudaEmbedder(find_model("dlib"))
+
+    def compositor(width: int, height: int) -> Any:
+        from dft.engines.cuda.compose import CudaCompositor
+
+        return CudaCompositor(Canvas(width, height))
+
+    def encoder(path: Path, options: EncodeOptions) -> Any:
+        from dft.engines.cuda.encode import open_cuda_encoder
+
+        return open_cuda_encoder(path, options).encoder
+
+    def uploaded(image: YuvImage) -> Any:
+        from dft.engines.cuda.transfer import Uploader
+
+        return Uploader(image.width, image.height, image.depth)(image)
+
+    def held(image: Any) -> YuvImage:
+        import cupy
+
+        from dft.engines.cuda.transfer import download
+
+        return download(image, cupy.cuda.Stream(non_blocking=True))
+
+    cpu = cpu_backend(media)
+    return Backend(
+        decoder=decoder,
+        content=lambda image: cpu.content(held(image)),
+        number=lambda image: cpu.number(held(image)),
+        detector=detector,
+        embedder=embedder,
+        faces_image=lambda *boxes_size_and_rotation: uploaded(cpu.faces_image(*boxes_size_and_rotation)),
+        compositor=compositor,
+        encoder=encoder,
+        canvas=lambda *size_and_luma: uploaded(cpu.canvas(*size_and_luma)),
+    )
+
+
+BACKENDS = {"cpu": cpu_backend, "fake": fake_backend, "cuda": cuda_backend}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,8 +166,8 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=list(BACKENDS))
 def backend_name(request, needs_cuda) -> str:
-    if request.param not in ("cpu", "fake"):
-        needs_cuda()
+    if request.param == "cuda":
+        needs_cuda(why_unusable())
     return request.param
 
 

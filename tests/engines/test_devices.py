@@ -28,6 +28,25 @@ def test_cuda_is_refused_with_the_reason(no_gpu):
         choose_device("cuda")
 
 
+def test_cuda_is_taken_where_all_that_it_needs_is_there(monkeypatch):
+    monkeypatch.setattr(devices, "why_no_cuda", lambda: None)
+    monkeypatch.setattr(devices, "why_unusable", lambda: None)
+    assert choose_device("cuda") == DeviceChoice("cuda", "asked for")
+    assert choose_device("auto") == DeviceChoice("cuda", "all that it needs is here")
+    assert choose_device("cpu") == DeviceChoice("cpu", "asked for")
+    monkeypatch.setattr(devices, "why_unusable", lambda: "cupy is not installed")
+    assert choose_device("auto") == DeviceChoice("cpu", "cupy is not installed")
+    with pytest.raises(BackendUnavailableError, match="cuda cannot be used; got cupy is not installed"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_every_role_has_a_backend_on_every_device(kind):
+    """The modules can be imported on any machine; what they need is imported when they are opened."""
+    for role in ("decode", "detect", "embed", "compose", "encode"):
+        assert callable(devices._backend(DeviceChoice(kind, ""), role))
+
+
 def test_this_machine_is_told_in_one_clause():
     reason = why_no_cuda()
     assert reason is None or (reason and "\n" not in reason)

@@ -69,7 +69,7 @@ def observed(
     source = Source.of(decoder.info, decoder.index, "ab" * 32, detector.model, DeviceChoice("cpu", "asked for"))
     chunks = plan_chunks(decoder.index, decoder.info.time_base, settings.chunks.chunk_seconds)
     store = EvidenceStore(folder, source.evidence_key(settings))
-    observe(Eyes(decoder, detector, second, FaceEmbedder(open_embedder)), chunks, store, settings, silent)
+    observe([Eyes(decoder, detector, second, FaceEmbedder(open_embedder))], chunks, store, settings, silent)
     return source, store.finished(chunks)
 
 

@@ -1,0 +1,195 @@
+"""Encoding on NVENC through PyNvVideoCodec, straight from pictures on the GPU.
+
+How x264's words are put into NVENC's (NVENC Video Encoder API Programming Guide, sections on presets and rate control):
+
+- Presets: :data:`PRESETS`, P1 (fastest) to P7, with tuning ``high_quality``; medium is P4, NVENC's own default.
+- ``crf``: variable bit rate without a limit and a target quality (``rc=vbr``, ``cq``) of the same number: both count on
+  the codec's own scale of quantisers, 0-51 (AV1: 0-63). It means about the same look, not the same size.
+- ``bitrate``: variable bit rate with that average.
+- Keyframes: :data:`GOP` pictures apart, as x264; NVENC makes each of them an IDR, so groups of pictures are closed.
+
+Colours are not told to the library, whose ``colorspace`` knows BT.601 and BT.709 only and always says full range; they
+are written into the bitstream (see ``piece.py``).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ...configs.errors import BackendUnavailableError, EngineError
+from ..protocols import Closing, EncodeOptions
+from .image import CudaImage, DeviceArray
+from .kernels import address
+from .piece import PieceWriter
+
+PRESETS = {
+    "ultrafast": "P1", "superfast": "P2", "veryfast": "P3", "faster": "P3", "fast": "P4", "medium": "P4", "slow": "P5",
+    "slower": "P6", "veryslow": "P7",
+}  # fmt: skip
+GOP = 250  # pictures, x264's default
+B_FRAMES = 2
+FORMATS = {8: "NV12", 10: "P010"}
+TYPE_STRINGS = {8: "|u1", 10: "|u2"}  # as the library compares them; CuPy would say <u2
+KEYFRAMES = (2, 3)  # NV_ENC_PIC_TYPE_I, NV_ENC_PIC_TYPE_IDR
+
+
+class NvencEncoder(Closing):
+    """Encodes pictures on the GPU into an MP4 file that holds nothing else; implements ``protocols.Encoder``.
+
+    Only the finished bitstream comes to the host. The library copies a picture on this encoder's stream before it
+    encodes, so a canvas is free again as soon as that copy is through.
+
+    Args:
+        path: The file.
+        options: What is asked for.
+
+    Raises:
+        BackendUnavailableError: There is no NVENC, its sessions are used up, or it cannot do what is asked.
+        OutputError: The file cannot be created.
+    """
+
+    def __init__(self, path: Path, options: EncodeOptions):
+        self._options = options
+        self._writer: PieceWriter | None = None
+        self._latest: int | None = None  # pts
+        self._num_pictures = 0
+        self._encoder, self._library, self._stream = _session(options)
+        try:
+            self._writer = PieceWriter(path, options)
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, image: CudaImage, pts: int) -> None:
+        """Encode one canvas of the size and depth in ``options``; ``pts`` ascend.
+
+        Raises:
+            OutputError: The file cannot be written any further.
+            EngineError: ``pts`` does not ascend, the canvas is not what was announced, or NVENC fails.
+        """
+        if self._latest is not None and pts <= self._latest:
+            raise EngineError("a frame came out of order", got=f"pts {pts}", expected=f"more than {self._latest}")
+        surface = _Surface(image, self._options)
+        place = self._library.NV_ENC_PIC_PARAMS()
+        place.inputTimeStamp = self._num_pictures
+        self._latest, self._num_pictures = pts, self._num_pictures + 1
+        with image.reading(self._stream):
+            packets = self._called(lambda encoder: encoder.Encode(surface, place))
+        self._put(packets)
+
+    def finish(self) -> None:
+        """Encode what is buffered and complete the file.
+
+        Raises:
+            OutputError: The file cannot be completed.
+            EngineError: NVENC fails.
+        """
+        self._put(self._called(lambda encoder: encoder.EndEncode()))
+        if self._writer is not None:
+            self._writer.finish()
+
+    def close(self) -> None:
+        """Release everything. Without :meth:`finish` what lies under the name is no complete video."""
+        self._encoder = None  # its session is one of few
+        if self._writer is not None:
+            self._writer.close()
+
+    def _called(self, call: Any) -> list[Any]:
+        try:
+            return list(call(self._encoder))
+        except Exception as error:  # the library's exceptions are made at run time
+            raise EngineError("NVENC failed", got=error) from error
+
+    def _put(self, packets: list[Any]) -> None:
+        for packet in packets:
+            keyframe = int(packet["picture_type"]) in KEYFRAMES
+            if self._writer is not None:
+                self._writer.write(bytes(packet["data"]), int(packet["timestamp"]), keyframe)
+
+
+def nvenc_options(options: EncodeOptions, max_b_frames: int) -> dict[str, str]:
+    """What ``CreateEncoder`` is asked for.
+
+    Args:
+        options: What is asked for.
+        max_b_frames: As the card's capabilities tell.
+    """
+    chosen = {
+        "codec": options.codec,
+        "preset": PRESETS[options.preset],
+        "tuning_info": "high_quality",
+        "rc": "vbr",
+        "fps": f"{max(float(options.fps), 0.01):.2f}",  # the library keeps two decimals
+        "gop": str(GOP),
+        "bf": str(0 if options.preset == "ultrafast" else min(B_FRAMES, max_b_frames)),
+    }
+    if options.bitrate is None:
+        chosen["cq"] = str(options.crf)
+    else:
+        chosen["bitrate"] = str(options.bitrate)
+    if options.codec == "av1":
+        chosen["use_ivf_container"] = "0"
+    else:
+        chosen["repeatspspps"] = "1"
+    return chosen
+
+
+def _session(options: EncodeOptions) -> tuple[Any, Any, Any]:
+    """An encoder, its library, and the stream that it works on."""
+    if options.hdr is not None:
+        raise _refused("static HDR metadata cannot be written through it")
+    try:
+        import cupy
+        import PyNvVideoCodec as library  # noqa: N813 - a module with a class's name
+    except Exception as error:  # without the driver's libraries the import raises RuntimeError
+        raise _refused(error) from error
+    stream = cupy.cuda.Stream(non_blocking=True)
+    try:
+        gpu = int(cupy.cuda.runtime.getDevice())
+        capabilities = library.GetEncoderCaps(gpuid=gpu, codec=options.codec)
+        chosen = nvenc_options(options, int(capabilities.get("num_max_bframes", 0)))
+        encoder = library.CreateEncoder(
+            options.width, options.height, FORMATS[options.depth], False, gpu_id=gpu, cudastream=stream.ptr, **chosen
+        )
+    except Exception as error:  # the library's exceptions are made at run time
+        raise _refused(error) from error
+    return encoder, library, stream
+
+
+def _refused(reason: object) -> BackendUnavailableError:
+    first_line = next(iter(str(reason).strip().splitlines()), type(reason).__name__)  # advice of a page may follow
+    return BackendUnavailableError(
+        "NVENC cannot be used", got=first_line, hint="encode on the CPU, or on a card with an encoder that is free"
+    )
+
+
+class _Surface:
+    """A picture as PyNvVideoCodec reads it: ``cuda()`` gives planes that are told by the CUDA array interface."""
+
+    def __init__(self, image: CudaImage, options: EncodeOptions):
+        height, width, depth = options.height, options.width, options.depth
+        if (image.width, image.height, image.depth) != (width, height, depth):
+            raise EngineError(
+                "a canvas is not what the encoder was opened for",
+                got=f"{image.width}x{image.height} of {image.depth} bits",
+                expected=f"{width}x{height} of {depth} bits",
+            )
+        size, kind = image.y.dtype.itemsize, TYPE_STRINGS[depth]
+        self._planes = [
+            _Plane(image.y, (height, width, 1), (width * size, size, 1), kind),
+            _Plane(image.uv, (height // 2, width // 2, 2), (width * size, 2, 1), kind),
+        ]
+
+    def cuda(self) -> list["_Plane"]:
+        """Luma and chroma."""
+        return self._planes
+
+
+class _Plane:
+    """One plane. The library compares strides with its own table, whose last two are odd for 16 bits."""
+
+    def __init__(self, values: DeviceArray, shape: tuple[int, ...], strides: tuple[int, ...], kind: str):
+        if int(values.strides[0]) != strides[0]:
+            raise EngineError("NVENC takes canvases without padding", got=f"{values.strides[0]} bytes a row")
+        self.__cuda_array_interface__ = {
+            "shape": shape, "strides": strides, "data": (address(values), False), "typestr": kind, "version": 3,
+        }  # fmt: skip
