@@ -63,7 +63,7 @@ class DeviceChoice:
 
 
 def choose_device(requested: str) -> DeviceChoice:
-    """Resolve ``auto``, ``cpu`` or ``cuda``. ``cuda`` never degrades.
+    """Resolve ``auto``, ``cpu`` or ``cuda``. ``cuda`` never degrades; ``auto`` does not take it yet.
 
     Raises:
         BackendUnavailableError: ``cuda`` was asked for and cannot be had.
@@ -71,12 +71,13 @@ def choose_device(requested: str) -> DeviceChoice:
     if requested == "cpu":
         return DeviceChoice("cpu", "asked for")
     reason = why_no_cuda() or why_unusable()
-    if reason is None:
-        return DeviceChoice("cuda", "asked for" if requested == "cuda" else "all that it needs is here")
     if requested == "cuda":
+        if reason is None:
+            return DeviceChoice("cuda", "asked for")
         raise BackendUnavailableError(
             "device cuda cannot be used", got=reason, hint="use --device auto or --device cpu"
         )
+    reason = reason or "the GPU is used when asked for, with --device cuda"
     log.info("device cpu: %s", reason)
     return DeviceChoice("cpu", reason)
 

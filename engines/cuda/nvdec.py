@@ -6,7 +6,6 @@ before the next ``Decode()``, into a ring that belongs to us. Nothing waits on t
 """
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from itertools import chain
@@ -18,6 +17,7 @@ from ..foreign import reading
 from ..numbering import Numbering
 from ..probe import probe, scan
 from ..protocols import FOR_ANALYSIS, Closing, Frame, PictureOptions, VideoInfo
+from .aside import aside
 from .available import why_no_pynvvideocodec
 from .image import CudaImage
 from .packets import packets_for
@@ -198,14 +198,9 @@ def _why_not_this_gpu(info: VideoInfo) -> str | None:
 
 @cache
 def decoder_caps(codec: str, bits: int) -> dict[str, int]:
-    """What NVDEC says about 4:2:0 video of PyNvVideoCodec's ``codec``.
-
-    Each question makes a CUDA context and leaves it current, so it is asked in a thread that then ends: streams and
-    kernels made afterwards would belong to that context and be refused everywhere else (seen on an H100).
-    """
+    """What NVDEC says about 4:2:0 video of PyNvVideoCodec's ``codec``; each question costs a CUDA context."""
     import PyNvVideoCodec as nvc  # noqa: N813
 
     chroma = getattr(nvc.cudaVideoChromaFormat, "420")
     ask = partial(nvc.GetDecoderCaps, gpuid=0, codec=getattr(nvc.cudaVideoCodec, codec))
-    with ThreadPoolExecutor(1) as aside:
-        return dict(aside.submit(ask, chromaformat=chroma, bitdepth=bits).result())
+    return dict(aside(partial(ask, chromaformat=chroma, bitdepth=bits)))

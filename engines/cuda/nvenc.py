@@ -12,11 +12,13 @@ Colours are not told to the library, whose ``colorspace`` knows BT.601 and BT.70
 are written into the bitstream (see ``piece.py``).
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...configs.errors import BackendUnavailableError, EngineError
 from ..protocols import Closing, EncodeOptions
+from .aside import aside, back_to_own_context
 from .image import CudaImage, DeviceArray
 from .kernels import address
 from .piece import PieceWriter
@@ -142,15 +144,16 @@ def _session(options: EncodeOptions) -> tuple[Any, Any, Any]:
         import PyNvVideoCodec as library  # noqa: N813 - a module with a class's name
     except Exception as error:  # without the driver's libraries the import raises RuntimeError
         raise _refused(error) from error
+    gpu = int(cupy.cuda.runtime.getDevice())
     stream = cupy.cuda.Stream(non_blocking=True)
     try:
-        gpu = int(cupy.cuda.runtime.getDevice())
-        capabilities = library.GetEncoderCaps(gpuid=gpu, codec=options.codec)
+        capabilities = aside(partial(library.GetEncoderCaps, gpuid=gpu, codec=options.codec))
         chosen = nvenc_options(options, int(capabilities.get("num_max_bframes", 0)))
         encoder = library.CreateEncoder(
             options.width, options.height, FORMATS[options.depth], False, gpu_id=gpu, cudastream=stream.ptr, **chosen
         )
     except Exception as error:  # the library's exceptions are made at run time
+        back_to_own_context(gpu)
         raise _refused(error) from error
     return encoder, library, stream
 
