@@ -29,9 +29,9 @@ def face_chips(image: YuvImage, landmarks: NDArray[np.float32], layout: ChipLayo
         EngineError: Landmarks that cannot be a face's.
     """
     points = np.asarray(landmarks).reshape(-1, NUM_POINTS, 2)
-    to_coded = _displayed_to_coded(image)
+    to_coded = displayed_to_coded(image)
     chips = similarity(points, layout.template)
-    return [_chip(image, _then(inverse(to_chip), to_coded), layout.size) for to_chip in chips]
+    return [_chip(image, in_turn(inverse(to_chip), to_coded), layout.size) for to_chip in chips]
 
 
 def _chip(image: YuvImage, to_coded: Matrix, size: int) -> Chip:
@@ -83,7 +83,8 @@ def _surroundings(plane: Plane, to_plane: Matrix, size: int) -> tuple[Plane, Mat
     return plane[rows, columns], moved
 
 
-def _displayed_to_coded(image: YuvImage) -> Matrix:
+def displayed_to_coded(image: YuvImage) -> Matrix:
+    """``(2, 3)`` float64 map from places in the displayed picture to places in the coded one, in pixels."""
     width, height = image.width, image.height
     turns = {
         0: [[1, 0, 0], [0, 1, 0]],
@@ -94,6 +95,6 @@ def _displayed_to_coded(image: YuvImage) -> Matrix:
     return np.array(turns[image.rotation], np.float64)
 
 
-def _then(first: Matrix, second: Matrix) -> Matrix:
+def in_turn(first: Matrix, second: Matrix) -> Matrix:
     """The map that applies ``first`` and then ``second``."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])

@@ -133,7 +133,7 @@ def _sample(sources: Sequence[Plane], crop: Rect, targets: Sequence[Plane], rota
     height, width = targets[0].shape
     if rotation in (90, 270):
         width, height = height, width
-    sampler = _Sampler(crop, *_small_size(width, height, blur), TOLERANCE * len(sources))
+    sampler = _Sampler(crop, *small_size(width, height, blur), TOLERANCE * len(sources))
     for source, target in zip(sources, targets, strict=True):
         picture = sampler(source)
         if blur:
@@ -153,7 +153,7 @@ def _rounded(picture: Any, dtype: np.dtype[Any]) -> Plane:
     return _plane(cv2.addWeighted(picture, 1, picture, 0, 0, dtype=depth))
 
 
-def _small_size(width: int, height: int, blur: float) -> tuple[int, int]:
+def small_size(width: int, height: int, blur: float) -> tuple[int, int]:
     """Size at which the blur is small and little is lost by being small."""
     reduction = max(blur / SMALL_BLUR, 1)
     return ceil(width / reduction), ceil(height / reduction)
@@ -183,11 +183,11 @@ class _Sampler:
     def __init__(self, crop: Rect, width: int, height: int, tolerance: float):
         self._halvings: list[Place] = []
         while crop[2] - crop[0] >= 2 * width and crop[3] - crop[1] >= 2 * height:
-            self._halvings.append(_surroundings(crop))
+            self._halvings.append(surroundings(crop))
             x, y, _, _ = self._halvings[-1]
             crop = ((crop[0] - x) / 2, (crop[1] - y) / 2, (crop[2] - x) / 2, (crop[3] - y) / 2)
-        self._x = _stretch(crop[0], crop[2], width, tolerance)
-        self._y = _stretch(crop[1], crop[3], height, tolerance)
+        self._x = stretched(crop[0], crop[2], width, tolerance)
+        self._y = stretched(crop[1], crop[3], height, tolerance)
         self._size = (width, height)
 
     def __call__(self, source: Plane) -> Plane:
@@ -203,7 +203,7 @@ class _Sampler:
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class Stretch:
     """How one axis of a crop is sampled.
 
     Attributes:
@@ -222,7 +222,7 @@ class _Stretch:
 
 
 @lru_cache(maxsize=64)  # most cameras stand still most of the time
-def _stretch(start: float, end: float, size: int, tolerance: float) -> _Stretch:
+def stretched(start: float, end: float, size: int, tolerance: float) -> Stretch:
     """The patch for ``size`` pixels between ``start`` and ``end``, which may be off by ``tolerance`` of those pixels.
 
     ``n`` pixels of the tile before ``start`` begin at ``start - n * step``: the least ``n`` that makes this whole
@@ -244,7 +244,7 @@ def _stretch(start: float, end: float, size: int, tolerance: float) -> _Stretch:
     first = round(start - skipped * step - shift)
     beyond, _ = _whole(end - shift, step, numbers, tolerance)
     last = round(end - shift + beyond * step)
-    return _Stretch(first, last - first, skipped + size + beyond, skipped, _kernel(shift, _softness(step)))
+    return Stretch(first, last - first, skipped + size + beyond, skipped, _kernel(shift, _softness(step)))
 
 
 def _whole(start: float, step: float, numbers: range, tolerance: float) -> tuple[int, float]:
@@ -290,7 +290,7 @@ def _kernel(shift: float, softness: float) -> NDArray[np.float32]:
     return ((1 - softness) * sharp + softness * soft).astype(np.float32)
 
 
-def _filtered(source: Plane, x: _Stretch, y: _Stretch) -> Plane:
+def _filtered(source: Plane, x: Stretch, y: Stretch) -> Plane:
     """The patch that ``x`` and ``y`` name, filtered along the axes that ask for it."""
     # the filter looks one pixel back and two ahead
     back_x, ahead_x = (1, 2) if len(x.kernel) > 1 else (0, 0)
@@ -310,7 +310,7 @@ def _filtered(source: Plane, x: _Stretch, y: _Stretch) -> Plane:
     return _rounded(values, patch.dtype) if values.dtype == np.float32 else _plane(values)
 
 
-def _surroundings(crop: Rect) -> Place:
+def surroundings(crop: Rect) -> Place:
     """The crop with some pixels around it, of even size."""
     x, y = floor(crop[0]) - 8, floor(crop[1]) - 8
     return x, y, ceil((crop[2] + 8 - x) / 2) * 2, ceil((crop[3] + 8 - y) / 2) * 2

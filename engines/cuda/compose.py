@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cpu.compose import MAX_10_BIT, TOLERANCE, Rect, _small_size, _Stretch, _stretch, _surroundings
+from ..cpu.compose import MAX_10_BIT, TOLERANCE, Rect, Stretch, small_size, stretched, surroundings
 from ..cpu.paint import rgb_to_yuv
 from ..protocols import RGB, Bar, Canvas, Closing, Tile
 from .image import CudaImage, DeviceArray
@@ -159,7 +159,7 @@ class _Plane:
         width, height = size
         source = self._source
         while crop[2] - crop[0] >= 2 * width and crop[3] - crop[1] >= 2 * height:
-            x, y, cut_width, cut_height = _surroundings(crop)
+            x, y, cut_width, cut_height = surroundings(crop)
             source = self._halved(source, (x, y), (cut_width // 2, cut_height // 2))
             crop = ((crop[0] - x) / 2, (crop[1] - y) / 2, (crop[2] - x) / 2, (crop[3] - y) / 2)
         tolerance = TOLERANCE * self._channels
@@ -171,7 +171,7 @@ class _Plane:
     def _soft(self, part: Values, crop: Rect, size: tuple[int, int], blur: float) -> None:
         """Let ``part`` show the crop blurred by ``blur`` pixels: small, blurred, twice enlarged."""
         width, height = size
-        small_width, small_height = _small_size(width, height, blur)
+        small_width, small_height = small_size(width, height, blur)
         small = _Picture(self._empty(small_height, small_width, self._target.dtype), 0)
         whole = np.zeros((), PART)
         whole["width"], whole["height"] = small_width, small_height
@@ -245,7 +245,7 @@ def _point(part: Values, picture: DeviceArray) -> None:
     part["rows"], part["columns"] = picture.shape[:2]
 
 
-def _axis(stretch: _Stretch) -> tuple[Any, ...]:
+def _axis(stretch: Stretch) -> tuple[Any, ...]:
     filtered = len(stretch.kernel) > 1
     weights = (*stretch.kernel.tolist(), 0.0)[:4] if filtered else UNFILTERED
     return stretch.first, stretch.taken, stretch.made, stretch.skipped, int(filtered), weights
@@ -261,4 +261,4 @@ def _radius(sigma: float) -> int:
 
 
 # Still cameras ask for the same patches again and again, and finding one costs more than a launch.
-_stretched = lru_cache(maxsize=4096)(_stretch)
+_stretched = lru_cache(maxsize=4096)(stretched)

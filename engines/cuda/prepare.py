@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..alignment import NUM_POINTS, ChipLayout, inverse, similarity
-from ..cpu.chips import MARGIN, Matrix, _displayed_to_coded, _then
+from ..cpu.chips import MARGIN, Matrix, displayed_to_coded, in_turn
 from ..cpu.colour import yuv_to_bgr
 from .image import CudaImage, DeviceArray
 from .kernels import (
@@ -112,8 +112,8 @@ def enqueue_chips(image: CudaImage, landmarks: NDArray[np.float32], layout: Chip
         EngineError: Landmarks that cannot be a face's, or the kernel cannot be run.
     """
     points = np.asarray(landmarks).reshape(-1, NUM_POINTS, 2)
-    to_coded = _displayed_to_coded(cast(Any, image))
-    places = [_then(inverse(to_chip), to_coded) for to_chip in similarity(points, layout.template)]
+    to_coded = displayed_to_coded(cast(Any, image))
+    places = [in_turn(inverse(to_chip), to_coded) for to_chip in similarity(points, layout.template)]
     for first in range(0, len(places), MAX_FACES):
         part = places[first : first + MAX_FACES]
         made = np.zeros((), CHIPS)

@@ -90,6 +90,7 @@ def cupy_on_host(cupy, compiled_kernels, monkeypatch):
 
     cupy.empty, cupy.float32, cupy.float16 = empty, np.float32, np.float16
     cupy.cuda.runtime.memcpyDeviceToHost, cupy.cuda.runtime.getDevice = 2, lambda: 0
+    cupy.cuda.runtime.setDevice = lambda _: None
     monkeypatch.setattr(kernels, "_kernel", lambda name: compiled_kernels.get_function(name, stream_of, cupy.launched))
     return cupy
 
