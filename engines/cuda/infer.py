@@ -13,6 +13,7 @@ import io
 import logging
 import sys
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -181,8 +182,9 @@ class _ByShape(Closing):
         self.stream.synchronize()
         self._bounds.clear()
 
+    @abstractmethod
     def _bind(self, memory: _Memory) -> Bound:
-        raise NotImplementedError
+        """The network bound to this memory."""
 
 
 class TensorRtNetwork(_ByShape):
