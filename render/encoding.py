@@ -77,13 +77,10 @@ class SegmentEncoder:
         """Composed frames in order; decoding and composing run ahead."""
 
         def composed(frames: Iterator[Frame]) -> Iterator[Frame]:
-            latest: int | None = None
-            for frame in frames:
-                if latest is None or frame.pts > latest:  # two pictures at one time cannot both be shown
-                    latest = frame.pts
-                    with self._watch.measure("compose"):
-                        canvas = self._compositor.compose(frame.image, self._camera.tiles(frame.frame_index))
-                    yield Frame(frame.frame_index, frame.pts, canvas)
+            for frame in rising(frames):
+                with self._watch.measure("compose"):
+                    canvas = self._compositor.compose(frame.image, self._camera.tiles(frame.frame_index))
+                yield Frame(frame.frame_index, frame.pts, canvas)
 
         decoded = self._watch.each("decode", self._decoder.frames(first, end))
         with (
@@ -126,6 +123,15 @@ class _Open:
             missing = sorted({*range(segment.first, segment.end)} - set(self._frames))
             self._unfinished.replace(self._store.path(segment))
             self._store.add(Encoded(segment.key, segment.first, segment.end, tuple(missing), **asdict(known)))
+
+
+def rising(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames whose time is later than that of the one before: two pictures at one time cannot both be shown."""
+    latest: int | None = None
+    for frame in frames:
+        if latest is None or frame.pts > latest:
+            latest = frame.pts
+            yield frame
 
 
 def _runs(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:

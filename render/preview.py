@@ -1,7 +1,6 @@
 """Looking before rendering: a small proof with boxes and crops drawn over the source, and single pictures."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..trackio.columns import boxes_xyxy, codes, numbers
 from ..trackio.schema import PERSONS
 from ..trackio.timecode import format_timecode
 from .camera.plan import CameraPlan
+from .encoding import rising
 from .job import Job, opened, tracks_path
 from .pipeline import Progress
 
@@ -93,7 +93,7 @@ def preview(  # noqa: PLR0913 - the public call, with the options of the command
             open_compositor(job.device, canvas) as compositor,
             VideoWriter(unfinished, options, video) as writer,
         ):
-            for frame in _rising(job.decoder.frames()):
+            for frame in rising(job.decoder.frames()):
                 writer.write(_proof(job, compositor, canvas, frame), frame.pts)
                 num_frames += 1
                 if progress is not None:
@@ -158,15 +158,6 @@ def _for_eyes(settings: RenderSettings | None) -> RenderSettings:
     """The settings of a rendering that anything can show: 8 bits of SDR, on the CPU, where it can be drawn on."""
     settings = settings or RenderSettings()
     return replace(settings, encode=replace(settings.encode, device="cpu", depth=8, keep_hdr=False))
-
-
-def _rising(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The frames whose time is later than that of the one before: two pictures at one time cannot both be shown."""
-    latest: int | None = None
-    for frame in frames:
-        if latest is None or frame.pts > latest:
-            latest = frame.pts
-            yield frame
 
 
 def _frame_at(job: Job, seconds: float) -> Frame:
