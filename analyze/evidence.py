@@ -40,6 +40,8 @@ class ChunkEvidence:
         embedding_quality: ``(E,)`` float32, 0..1.
         embedder: ``(4,)`` text: name, SHA-256, distance below which two faces are one person, and why the embedder
             failed; empty where it was not needed, or did not fail.
+        rungs: ``(3,)`` text: on which ways frames were decoded, faces found and faces embedded, and why not on better
+            ones; empty where it was not needed.
     """
 
     frame_index: NDArray[np.int32]
@@ -56,6 +58,7 @@ class ChunkEvidence:
     embeddings: NDArray[np.float32]
     embedding_quality: NDArray[np.float32]
     embedder: NDArray[np.str_]
+    rungs: NDArray[np.str_]
 
     @property
     def distance_unit(self) -> float:
@@ -95,18 +98,26 @@ class EvidenceStore:
     def _path(self, chunk: Chunk) -> Path:
         return self.folder / f"chunk-{chunk.number:05d}.npz"
 
+    def make(self) -> None:
+        """Make the folder, if it is not there; before several processes save into it.
+
+        Raises:
+            OutputError: The folder cannot be written, or the disk is full.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._stored_key() != self._key:
+                (self.folder / "key.json").write_text(self._key, encoding="utf-8")
+        except OSError as error:
+            raise translate_os_error(error, self.folder) from error
+
     def save(self, chunk: Chunk, evidence: ChunkEvidence) -> None:
         """Write one finished chunk; it is there whole or not at all.
 
         Raises:
             OutputError: The folder cannot be written, or the disk is full.
         """
-        try:
-            if not self.folder.exists():
-                self.folder.mkdir(parents=True)
-                (self.folder / "key.json").write_text(self._key, encoding="utf-8")
-        except OSError as error:
-            raise translate_os_error(error, self.folder) from error
+        self.make()
         with atomic_output(self._path(chunk), overwrite=True) as path, path.open("wb") as file:
             np.savez(file, **{item.name: getattr(evidence, item.name) for item in fields(ChunkEvidence)})
 

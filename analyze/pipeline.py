@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from ..configs.analysis import STAGE_TWO, AnalyzeSettings
 from ..configs.errors import EvidenceError, NoFaceError, SettingError
 from ..configs.settings import all_settings, build
 from ..engines.devices import choose_device, open_decoder
+from ..engines.probe import probe, scan
+from ..engines.protocols import VideoInfo
+from ..engines.weights import find_model
 from ..trackio.atomic import check_output
 from ..trackio.files import default_tracks_path, read_tracks, write_tracks
 from ..trackio.fingerprint import fingerprint
-from .chunks import plan_chunks
+from .chunks import Chunk, plan_chunks
 from .evidence import EvidenceStore, FinishedChunks
+from .parallel import Task, num_processes, observe_in_processes
 from .report import AnalysisReport, describe, notes_on
 from .source import Source
 from .stage_one import Progress, observe, open_eyes
@@ -51,14 +56,15 @@ def analyze(
     video, settings = Path(video), settings or AnalyzeSettings()
     output = Path(output) if output is not None else default_tracks_path(video)
     device = choose_device(settings.runtime.device)
-    with ExitStack() as opened:
-        decoder = opened.enter_context(open_decoder(video, device, settings.runtime.threads))
-        eyes = open_eyes(decoder, device, settings, opened)
-        check_output(output, overwrite=overwrite, inputs=[video])
-        source = Source.of(decoder.info, decoder.index, fingerprint(video), eyes.detector.model, device)
-        chunks = plan_chunks(source.index, source.time_base, settings.chunks.chunk_seconds)
-        store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
-        resumed = observe([eyes], chunks, store, settings, progress or _silent)
+    info, index, detector = probe(video), scan(video), find_model(settings.detection.detector)
+    check_output(output, overwrite=overwrite, inputs=[video])
+    source = Source.of(info, index, fingerprint(video), detector, device)
+    chunks = plan_chunks(index, source.time_base, settings.chunks.chunk_seconds)
+    store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
+    task = Task(video, index, device, settings, store)
+    num = num_processes(settings, device, index)
+    look = _look_here if num == 1 else partial(observe_in_processes, num=num)
+    resumed, embedding_seconds = look(task, info, chunks, progress=progress or _silent)
     evidence = store.finished(chunks)
     try:
         report = _finish(source, evidence, settings, output, overwrite)
@@ -70,7 +76,7 @@ def analyze(
         _replace_folder(store.folder, evidence_folder(output))
     else:
         store.remove()
-    return report.timed(time.perf_counter() - started, resumed, eyes.embedder.seconds)
+    return report.timed(time.perf_counter() - started, resumed, embedding_seconds)
 
 
 def reidentify(
@@ -125,6 +131,17 @@ def reidentify(
 def evidence_folder(tracks: Path) -> Path:
     """Where the evidence of track file ``tracks`` is kept: ``in.tracks.parquet`` -> ``in.tracks.evidence``."""
     return tracks.with_suffix(".evidence")
+
+
+def _look_here(task: Task, info: VideoInfo, chunks: Sequence[Chunk], progress: Progress) -> tuple[int, float]:
+    """Stage 1 in this process; see :func:`dft.analyze.parallel.observe_in_processes`."""
+    with ExitStack() as opened:
+        decoder = opened.enter_context(
+            open_decoder(info.path, task.device, task.settings.runtime.threads, index=task.index)
+        )
+        eyes = open_eyes(decoder, task.device, task.settings, opened)
+        resumed = observe([eyes], chunks, task.store, task.settings, progress)
+        return resumed, eyes.embedder.seconds
 
 
 def _finish(

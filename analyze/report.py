@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from ..configs.analysis import AnalyzeSettings
 from ..configs.settings import as_values
@@ -89,9 +90,24 @@ def describe(
         log.warning("%s", note)
     models = dict([source.detector, *((name, sha256) for name, sha256, *_ in _embedders(evidence) if name)])
     return TrackMetadata(
-        video, decision.persons, models, as_values(settings), DeviceRecord(source.device.kind, source.device.why),
-        VERSION, decision.shots, decision.suspects, tuple(notes), decision.tracks,
+        video, decision.persons, models, _decisive(settings), _device(source, evidence), VERSION, decision.shots,
+         decision.suspects, tuple(notes), decision.tracks,
     )  # fmt: skip
+
+
+def _decisive(settings: AnalyzeSettings) -> dict[str, Any]:
+    """The settings that decide the result: where the work ran changes nothing."""
+    elsewhere = {item.name for item in fields(settings.runtime)}
+    return {name: value for name, value in as_values(settings).items() if name not in elsewhere}
+
+
+def _device(source: Source, evidence: Iterable[ChunkEvidence]) -> DeviceRecord:
+    taken = [[str(rung) for rung in e.rungs] for e in evidence]
+    rungs = {
+        role: tuple(dict.fromkeys(filter(None, own)))
+        for role, own in zip(("decode", "detect", "embed"), zip(*taken, strict=True), strict=True)
+    } if taken else {}  # fmt: skip
+    return DeviceRecord(source.device.kind, source.device.why, rungs)
 
 
 def notes_on(source: Source, evidence: Iterable[ChunkEvidence]) -> list[str]:

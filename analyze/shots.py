@@ -16,7 +16,7 @@ from .evidence import ChunkEvidence
 
 def luma_change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Mean absolute difference of two thumbnails, grey levels."""
-    return float(np.abs(a.astype(np.int16) - b).mean())
+    return float(np.abs(np.subtract(a, b, dtype=np.int16)).sum() / a.size)
 
 
 def join_changes(chunks: Iterable[ChunkEvidence]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..configs.analysis import AnalyzeSettings
 from ..configs.errors import CorruptVideoError
 from ..engines.devices import DeviceChoice, open_detector, open_embedder
-from ..engines.protocols import Decoder, Detector
+from ..engines.protocols import Decoder, Detector, FrameIndex, VideoInfo
 from ..engines.workers import share_out
 from .chunks import Chunk
 from .evidence import ChunkEvidence, EvidenceStore
@@ -36,6 +36,11 @@ class Eyes:
     second: SecondDetector
     embedder: FaceEmbedder
 
+    def rungs(self) -> tuple[str, str, str]:
+        """On which ways frames are decoded now, faces found and embedded, and why not on better ones."""
+        why = f" ({self.decoder.why})" if self.decoder.why else ""
+        return f"{self.decoder.rung}{why}", self.detector.rung, self.embedder.rung
+
 
 def open_eyes(decoder: Decoder, device: DeviceChoice, settings: AnalyzeSettings, opened: ExitStack) -> Eyes:
     """Open the models on ``device``, to be closed with ``opened``; what is rarely needed opens when it is."""
@@ -43,8 +48,9 @@ def open_eyes(decoder: Decoder, device: DeviceChoice, settings: AnalyzeSettings,
 
     def detector_of(size: int) -> Detector:
         return open_detector(
-            detection.detector, device, size=size, min_score=settings.tracking.low_score, threads=threads
-        )
+            detection.detector, device, size=size, min_score=settings.tracking.low_score, threads=threads,
+            frame_size=(decoder.info.width, decoder.info.height),
+        )  # fmt: skip
 
     closer_size = detection.closer_size
     second = SecondDetector((lambda: detector_of(closer_size)) if closer_size > detection.detect_size else None)
@@ -62,7 +68,7 @@ def observe(
     settings: AnalyzeSettings,
     progress: Progress,
 ) -> int:
-    """Look at the whole video.
+    """Look at the whole video, in this process.
 
     Args:
         eyes: One, or several that look at parts of the video at once, each in a thread of its own. What is seen in a
@@ -78,76 +84,134 @@ def observe(
     Raises:
         CorruptVideoError: More frames are damaged than the settings allow.
     """
-    finished = [(c.end - c.first, _num_missing(c, e)) for c in chunks if (e := store.load(c)) is not None]
-    resumed = sum(size for size, _ in finished)
-    if resumed:
-        log.info("going on from %d frames of an earlier analysis", resumed)
-    looking = _Looking(store, settings, progress, len(eyes[0].decoder.index))
-    looking.done, looking.missing = resumed, sum(lost for _, lost in finished)
-    runs = [part for run in store.missing_runs(list(chunks)) for part in _parts(run, len(eyes))]
-    share_out(runs, [partial(looking.look, own) for own in eyes])
-    progress(looking.total, looking.total)
+    tally = Tally(eyes[0].decoder.info, eyes[0].decoder.index, settings, progress)
+    resumed = tally.resume(chunks, store)
+    runs = [part for run in store.missing_runs(list(chunks)) for part in parts(run, len(eyes))]
+    lock = threading.Lock()
+
+    def count(step: Step) -> None:
+        with lock:
+            tally.count(step)
+
+    def work(own: Eyes, run: list[Chunk], stopped: Callable[[], bool]) -> None:
+        look(own, run, store, settings, count, stopped)
+
+    share_out(runs, [partial(work, own) for own in eyes])
+    tally.finish()
     return resumed
 
 
-def _parts(run: list[Chunk], num: int) -> list[list[Chunk]]:
+@dataclass(frozen=True)
+class Step:
+    """What was done since the last one.
+
+    Attributes:
+        done: Frames that were looked at, or cannot be decoded.
+        missing: How many of them cannot be decoded.
+        last: The chunk that ends with them, if one does.
+    """
+
+    done: int
+    missing: int = 0
+    last: Chunk | None = None
+
+
+class Tally:
+    """The frames of one video that are done, and those that are missing, over all who look."""
+
+    def __init__(self, info: VideoInfo, index: FrameIndex, settings: AnalyzeSettings, progress: Progress):
+        self._info, self._index, self._progress = info, index, progress
+        self._allowed = settings.detection.max_corrupt
+        self._done, self._missing = 0, 0
+
+    def resume(self, chunks: Sequence[Chunk], store: EvidenceStore) -> int:
+        """Take in what was finished before, and return its number of frames.
+
+        Raises:
+            CorruptVideoError: See :meth:`count`.
+        """
+        for chunk in chunks:
+            if (evidence := store.load(chunk)) is not None:
+                self._done += chunk.end - chunk.first
+                self._missing += num_missing(chunk, evidence)
+                self._check(chunk)
+        if self._done:
+            log.info("going on from %d frames of an earlier analysis", self._done)
+        return self._done
+
+    def count(self, step: Step) -> None:
+        """Take in what was done, and tell ``progress``.
+
+        Raises:
+            CorruptVideoError: More frames are damaged than the settings allow.
+        """
+        self._done += step.done
+        self._missing += step.missing
+        if step.done:
+            self._progress(self._done, len(self._index))
+        if step.last is not None:
+            self._check(step.last)
+
+    def finish(self) -> None:
+        """Tell that all is done."""
+        self._progress(len(self._index), len(self._index))
+
+    def _check(self, chunk: Chunk) -> None:
+        if self._missing > self._allowed * len(self._index):
+            start = float((self._index.pts[chunk.first] - self._index.pts[0]) * self._info.time_base)
+            raise CorruptVideoError(
+                f"{self._info.path} is too damaged",
+                got=f"{self._missing} of {len(self._index)} frames that cannot be decoded, "
+                f"the last of them after {start:.1f} s",
+                expected=f"at most {self._allowed:.0%}",
+                hint="repair the file, or raise --max-corrupt",
+            )
+
+
+def parts(run: list[Chunk], num: int) -> list[list[Chunk]]:
     """A run of neighbouring chunks in at most ``num`` shorter ones of about one length."""
     ends = [round(len(run) * part / num) for part in range(num + 1)]
     return [run[first:end] for first, end in pairwise(ends) if end > first]
 
 
-class _Looking:
-    """Looking at one video, with what is counted over all who look."""
+def look(
+    eyes: Eyes, run: Sequence[Chunk], store: EvidenceStore, settings: AnalyzeSettings,
+    count: Callable[[Step], None], stopped: Callable[[], bool],
+) -> None:  # fmt: skip
+    """Look at a run of neighbouring chunks, decoded in one go, and keep what is seen.
 
-    def __init__(self, store: EvidenceStore, settings: AnalyzeSettings, progress: Progress, total: int):
-        self._store, self._settings, self._progress = store, settings, progress
-        self.total, self.done, self.missing = total, 0, 0
-        self._counting, self._saving = threading.Lock(), threading.Lock()
+    Args:
+        eyes: What looks.
+        run: The chunks, in order.
+        store: Where each goes when it is finished.
+        settings: All of them.
+        count: Told of every frame; what it raises ends the looking, before the chunk is kept.
+        stopped: Whether to stop.
+    """
+    decoder = eyes.decoder
+    ends = np.array([chunk.end for chunk in run])
+    pending = {chunk.number: chunk for chunk in run}
+    span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size
 
-    def look(self, eyes: Eyes, run: list[Chunk], stopped: Callable[[], bool]) -> None:
-        """Look at a run of neighbouring chunks: decoded in one go."""
-        decoder, settings = eyes.decoder, self._settings
-        ends = np.array([chunk.end for chunk in run])
-        pending = {chunk.number: chunk for chunk in run}
-        span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size
-        with closing(detected_frames(decoder, eyes.detector, span, batch_size)) as frames:
-            for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
-                observer = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second)
-                for frame in own:
-                    if stopped():
-                        return
-                    observer.add(frame)
-                    self._count(done=1)
-                self._finish(eyes, pending.pop(run[position].number), observer.evidence())
-        for chunk in pending.values():  # not one frame of it could be decoded
-            evidence = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second).evidence()
-            self._finish(eyes, chunk, evidence)
+    def finish(chunk: Chunk, observer: ChunkObserver) -> None:
+        evidence = observer.evidence(eyes.rungs())
+        lost = num_missing(chunk, evidence)
+        count(Step(lost, lost, chunk))
+        store.save(chunk, evidence)
 
-    def _finish(self, eyes: Eyes, chunk: Chunk, evidence: ChunkEvidence) -> None:
-        lost = _num_missing(chunk, evidence)
-        self._count(done=lost, missing=lost)
-        _check_damage(self.missing, self.total, self._settings, eyes.decoder, chunk)
-        with self._saving:
-            self._store.save(chunk, evidence)
-
-    def _count(self, *, done: int, missing: int = 0) -> None:
-        with self._counting:
-            self.done += done
-            self.missing += missing
-            if done:
-                self._progress(self.done, self.total)
+    with closing(detected_frames(decoder, eyes.detector, span, batch_size)) as frames:
+        for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
+            observer = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second)
+            for frame in own:
+                if stopped():
+                    return
+                observer.add(frame)
+                count(Step(1))
+            finish(pending.pop(run[position].number), observer)
+    for chunk in pending.values():  # not one frame of it could be decoded
+        finish(chunk, ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second))
 
 
-def _num_missing(chunk: Chunk, evidence: ChunkEvidence) -> int:
+def num_missing(chunk: Chunk, evidence: ChunkEvidence) -> int:
+    """Frames of a chunk that were not decoded."""
     return chunk.end - chunk.first - len(evidence.frame_index)
-
-
-def _check_damage(missing: int, total: int, settings: AnalyzeSettings, decoder: Decoder, chunk: Chunk) -> None:
-    if missing > settings.detection.max_corrupt * total:
-        start = float((decoder.index.pts[chunk.first] - decoder.index.pts[0]) * decoder.info.time_base)
-        raise CorruptVideoError(
-            f"{decoder.info.path} is too damaged",
-            got=f"{missing} of {total} frames that cannot be decoded, the last of them after {start:.1f} s",
-            expected=f"at most {settings.detection.max_corrupt:.0%}",
-            hint="repair the file, or raise --max-corrupt",
-        )

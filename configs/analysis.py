@@ -15,6 +15,13 @@ class RuntimeSettings:
         choices=("auto", "cpu", "cuda"),
     )
     threads: int | None = setting(None, "CPU threads for decoding and inference; not set means all cores.", minimum=1)
+    workers: int | None = setting(
+        None,
+        "Processes that look at parts of the video at once; not set means one, or for a long video on a GPU as many as "
+        "the GPU has decoders.",
+        minimum=1,
+        maximum=64,
+    )
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class DetectionSettings:
         minimum=0,
         maximum=4096,
     )
-    batch_size: int = setting(4, "Frames per call of the detector.", unit="frames", minimum=1, maximum=64)
+    batch_size: int = setting(4, "Frames per call of the detector.", unit="frames", minimum=1, maximum=12)
     max_corrupt: float = setting(
         0.2, "Share of frames that may be missing or damaged before the analysis gives up.", minimum=0, maximum=1
     )

@@ -14,6 +14,7 @@ from typing import Any
 from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import num_cores, why_no_cuda
 from .cuda.available import why_unusable
+from .cuda.usage import Usage, gpu_usage
 from .protocols import (
     FOR_ANALYSIS,
     Canvas,
@@ -23,6 +24,7 @@ from .protocols import (
     Embedder,
     EncodeOptions,
     Encoder,
+    FrameIndex,
     PictureOptions,
 )
 from .weights import find_model
@@ -46,6 +48,7 @@ BACKENDS = {
         "encode": ("open_cuda_encoder", "cupy"),
     },
 }
+ENCODER_RUNGS = {"cpu": ("cpu",), "cuda": ("nvenc", "ffmpeg-nvenc", "cpu")}
 EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
 
 
@@ -63,7 +66,7 @@ class DeviceChoice:
 
 
 def choose_device(requested: str) -> DeviceChoice:
-    """Resolve ``auto``, ``cpu`` or ``cuda``. ``cuda`` never degrades; ``auto`` does not take it yet.
+    """Resolve ``auto``, ``cpu`` or ``cuda``. ``cuda`` never degrades; ``auto`` takes it where it can be had.
 
     Raises:
         BackendUnavailableError: ``cuda`` was asked for and cannot be had.
@@ -71,19 +74,47 @@ def choose_device(requested: str) -> DeviceChoice:
     if requested == "cpu":
         return DeviceChoice("cpu", "asked for")
     reason = why_no_cuda() or why_unusable()
+    if reason is None:
+        return DeviceChoice("cuda", "asked for" if requested == "cuda" else "there is a GPU")
     if requested == "cuda":
-        if reason is None:
-            return DeviceChoice("cuda", "asked for")
         raise BackendUnavailableError(
             "device cuda cannot be used", got=reason, hint="use --device auto or --device cpu"
         )
-    reason = reason or "the GPU is used when asked for, with --device cuda"
     log.info("device cpu: %s", reason)
     return DeviceChoice("cpu", reason)
 
 
+def num_decoders(device: DeviceChoice) -> int:
+    """Videos, or parts of one, that the device decodes at once without slowing each other down."""
+    if device.kind == "cpu":
+        return 1
+    from .cuda.nvdec import num_engines
+
+    return num_engines()
+
+
+def transferred_bytes(device: DeviceChoice) -> int | None:
+    """Bytes that crossed between host and GPU in this process so far; None on the CPU."""
+    if device.kind == "cpu":
+        return None
+    from .cuda.counters import transfers
+
+    return transfers().num_bytes
+
+
+def usage(device: DeviceChoice) -> Usage | None:
+    """How busy the GPU is; None on the CPU, or where nobody tells."""
+    if device.kind == "cpu":
+        return None
+    return gpu_usage()
+
+
 def open_decoder(
-    path: Path, device: DeviceChoice, threads: int | None = None, picture: PictureOptions = FOR_ANALYSIS
+    path: Path,
+    device: DeviceChoice,
+    threads: int | None = None,
+    picture: PictureOptions = FOR_ANALYSIS,
+    index: FrameIndex | None = None,
 ) -> Decoder:
     """Decoder of ``path``.
 
@@ -92,17 +123,24 @@ def open_decoder(
         device: Where it runs.
         threads: CPU threads, or None for all.
         picture: What is made of the pictures.
+        index: Its frames, if they are known: else the file is scanned for them.
 
     Raises:
         VideoError: The file cannot be read.
         EngineError: Its colours cannot be tone-mapped.
     """
-    decoder: Decoder = _backend(device, "decode")(path, threads, picture)
+    decoder: Decoder = _backend(device, "decode")(path, threads, picture, index=index)
     return decoder
 
 
 def open_detector(
-    model: str, device: DeviceChoice, *, size: int, min_score: float, threads: int | None = None
+    model: str,
+    device: DeviceChoice,
+    *,
+    size: int,
+    min_score: float,
+    threads: int | None = None,
+    frame_size: tuple[int, int] | None = None,
 ) -> Detector:
     """Face detector.
 
@@ -112,13 +150,15 @@ def open_detector(
         size: Longer side of the picture that the network sees, in pixels.
         min_score: Faces below are left out.
         threads: CPU threads, or None for half of the cores (decoding takes the others).
+        frame_size: Displayed width and height of the video, so that a GPU makes ready for it here and now, or None.
 
     Raises:
         ModelError: The weights are not there or are not what they should be.
         BackendUnavailableError: The runtime is not installed.
     """
     make = _backend(device, "detect")
-    detector: Detector = make(find_model(model), size=size, min_score=min_score, **_cpu_threads(device, threads))
+    own = _cpu_threads(device, threads) if device.kind == "cpu" else {"frame_size": frame_size}
+    detector: Detector = make(find_model(model), size=size, min_score=min_score, **own)
     return detector
 
 
@@ -145,15 +185,26 @@ def open_compositor(device: DeviceChoice, canvas: Canvas) -> Compositor:
     return compositor
 
 
-def open_encoder(path: Path, options: EncodeOptions, device: DeviceChoice) -> Encoder:
+def encoder_rungs(device: DeviceChoice) -> tuple[str, ...]:
+    """The encoders of the device by name, the best first; each may refuse, but for the last."""
+    return ENCODER_RUNGS[device.kind]
+
+
+def open_encoder(path: Path, options: EncodeOptions, device: DeviceChoice, rung: str = "cpu") -> Encoder:
     """Encoder of pictures alone into ``path``, an MP4 file.
+
+    Args:
+        path: The file.
+        options: What is asked for.
+        device: Where the pictures lie.
+        rung: One of :func:`encoder_rungs`. Pieces of one video must all be encoded on one rung.
 
     Raises:
         OutputError: ``path`` cannot be written.
-        EngineError: The encoder refuses the options.
+        EngineError: The encoder refuses the options, or cannot be had.
     """
-    made = _backend(device, "encode")(path, options)
-    encoder: Encoder = made if device.kind == "cpu" else made.encoder
+    make = _backend(device, "encode")
+    encoder: Encoder = make(path, options) if device.kind == "cpu" else make(path, options, rung)
     return encoder
 
 

@@ -72,6 +72,9 @@ class FakeDecoder(Closing):
         num_closed: How often it was closed.
     """
 
+    rung = "fake"
+    why = ""
+
     def __init__(
         self,
         images: Sequence[FakeImage],
@@ -115,6 +118,8 @@ class FakeDetector(Closing):
         batches: Size of every batch that was asked for.
     """
 
+    rung = "fake"
+
     def __init__(self, min_score: float = 0.0):
         self.model = ModelFile("fake", Path("fake.onnx"), "0" * 64)
         self.batches: list[int] = []
@@ -156,6 +161,7 @@ class FakeEmbedder(Closing):
 
     dimension = 8
     same_person_distance = 1.0
+    rung = "fake"
 
     def __init__(self) -> None:
         self.model = ModelFile("fake", Path("fake.onnx"), "0" * 64)

@@ -1,7 +1,5 @@
 """Which frame of the index a decoded picture is."""
 
-import numpy as np
-
 from .protocols import FrameIndex
 
 
@@ -13,7 +11,9 @@ class Numbering:
     """
 
     def __init__(self, index: FrameIndex):
-        self._index = index
+        self._stamps = index.pts
+        self._seekable = index.seekable
+        self._num_frames = len(index)
         self._after = -1  # index of the picture numbered last
 
     def of(self, pts: int | None) -> int | None:
@@ -24,14 +24,15 @@ class Numbering:
         Args:
             pts: The picture's time stamp; not looked at where the index cannot be sought.
         """
-        stamps = self._index.pts
-        if self._index.seekable:
-            at = len(stamps) if pts is None else max(int(np.searchsorted(stamps, pts)), self._after + 1)
-            if at >= len(stamps) or stamps[at] != pts:
+        at = self._after + 1
+        if self._seekable:
+            if pts is None:
                 return None
-        else:
-            at = self._after + 1
-            if at >= len(stamps):
-                return None
+            if at >= self._num_frames or self._stamps.item(at) != pts:  # it is not the next one
+                at = max(int(self._stamps.searchsorted(pts)), at)
+                if at >= self._num_frames or self._stamps.item(at) != pts:
+                    return None
+        elif at >= self._num_frames:
+            return None
         self._after = at
         return at

@@ -280,11 +280,15 @@ class Decoder(Closing, Protocol):
         info: Facts of the video; ``colour`` and ``hdr`` are those of the images that it gives.
         index: Every frame.
         num_corrupt: Packets or frames that could not be decoded so far.
+        rung: The way that decodes now.
+        why: Why not a better one, or an empty text.
     """
 
     info: VideoInfo
     index: FrameIndex
     num_corrupt: int
+    rung: str
+    why: str
 
     def frames(self, first: int = 0, end: int | None = None) -> Iterator[Frame]:
         """Frames with ``first <= frame_index < end``, in order; damaged ones are left out and counted.
@@ -295,9 +299,15 @@ class Decoder(Closing, Protocol):
 
 @runtime_checkable
 class Detector(Closing, Protocol):
-    """Finds faces."""
+    """Finds faces.
+
+    Attributes:
+        model: The weights.
+        rung: Where the network runs, and why not on a better place.
+    """
 
     model: ModelFile
+    rung: str
 
     def prepare(self, image: Image) -> Prepared:
         """The small upright picture that the network will see; keeps nothing of ``image`` alive."""
@@ -318,9 +328,11 @@ class Embedder(Closing, Protocol):
         dimension: Length of a vector.
         same_person_distance: Euclidean distance below which the model's authors call two faces one person: a scale
             for comparisons, which depends on the model.
+        rung: Where the network runs, and why not on a better place.
     """
 
     model: ModelFile
+    rung: str
     dimension: int
     same_person_distance: float
 

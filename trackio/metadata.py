@@ -18,6 +18,7 @@ from .records import Record
 from .schema import VERSION
 
 SUSPECT_KINDS = ("contact", "crossing", "gap", "jump", "low_margin", "duplicate", "cut")
+REVIEW_STATES = ("accepted", "fixed", "unsure")
 BOX_CONVENTION = "display xyxy, pixels, origin top left, x2 y2 exclusive"
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})")
@@ -92,6 +93,7 @@ class Suspect(Record):
         evidence: What the probability was taken from, by name: ``margin`` in log-odds; ``distance_kept`` and
             ``distance_swapped`` of the faces from the persons', in same-person distances of the embedder;
             ``stability``, the share of confident frames around; and what the kind measures.
+        state: What a reviewer said of it, one of :data:`REVIEW_STATES`; None as long as nobody did.
     """
 
     kind: str
@@ -102,6 +104,7 @@ class Suspect(Record):
     probability: float
     note: str = ""
     evidence: dict[str, float] = field(default_factory=dict, hash=False)
+    state: str | None = None
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -132,10 +135,13 @@ class DeviceRecord(Record):
     Attributes:
         kind: ``cpu`` or ``cuda``.
         why: How that was chosen.
+        rungs: On which ways the frames were decoded (``decode``), faces found (``detect``) and embedded (``embed``),
+            each with why not on a better one; several where one gave up midway.
     """
 
     kind: str
     why: str
+    rungs: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 

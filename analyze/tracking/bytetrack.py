@@ -8,16 +8,31 @@ face could continue two tracklets nearly as well, or a tracklet go on with two f
 stage 2 joins fragments, but cannot undo a mixture that it does not see.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ...configs.analysis import TrackingSettings
 from ...engines.protocols import Detections
-from ..boxes import expand, iou
+from .box import Box, boxes_of
 from .kalman import BoxFilter
 
 LOW_OVERLAP = 0.5  # ByteTrack's second association asks for more overlap than the first
+
+Overlaps = Sequence[Sequence[float]]  # IoU of the enlarged boxes of each track with each face
+Matches = dict[int, int]  # tracks and their faces, both by their position in Overlaps
+
+
+@dataclass(slots=True)
+class _Track:
+    """A tracklet that may go on."""
+
+    number: int
+    motion: BoxFilter
+    seen: float  # time of the last detection, seconds
 
 
 class ByteTracker:
@@ -25,16 +40,15 @@ class ByteTracker:
 
     def __init__(self, settings: TrackingSettings):
         self._settings = settings
-        self._filter = BoxFilter()
-        self._ids: NDArray[np.int32] = np.zeros(0, np.int32)
-        self._seen: NDArray[np.float64] = np.zeros(0)  # time of the last detection, seconds
-        self._time: float | None = None
+        scores = np.array([settings.high_score, settings.low_score, settings.birth_score], np.float32)
+        self._high_score, self._low_score, self._birth_score = scores.tolist()  # rounded as the scores of faces are
+        self._tracks: list[_Track] = []
+        self._time = -np.inf  # of the last frame, seconds
         self._next_id = 0
 
     def reset(self) -> None:
         """End all tracklets, as at a cut."""
-        self._keep(np.zeros(len(self._ids), bool))
-        self._time = None
+        self._tracks = []
 
     def update(self, time_seconds: float, faces: Detections) -> NDArray[np.int32]:
         """Go on to the next frame.
@@ -46,90 +60,75 @@ class ByteTracker:
         Returns:
             ``(N,)`` int32 tracklet of each face, -1 for none.
         """
-        before = self._time
-        if before is not None:
-            self._filter.predict(time_seconds - before)
-        self._keep(time_seconds - self._seen <= self._settings.max_lost_seconds)
-        ids = np.full(len(faces), -1, np.int32)
-        high = np.flatnonzero(faces.scores >= self._settings.high_score)
-        low = np.flatnonzero((faces.scores < self._settings.high_score) & (faces.scores >= self._settings.low_score))
-        overlap = self._overlaps(faces)
-        matches = _best_pairs(overlap, np.arange(len(self._ids)), high, self._settings.min_overlap)
-        free = np.setdiff1d(np.arange(len(self._ids)), matches[:, 0])
-        free = free[self._seen[free] == before] if before is not None else free
-        matches = np.concatenate([matches, _best_pairs(overlap, free, low, LOW_OVERLAP)])
-        mixed = _ambiguous(overlap[:, high], _only(matches, high), self._settings.split_margin)
-        matches = matches[~mixed[matches[:, 0]]]
-        ids[matches[:, 1]] = self._ids[matches[:, 0]]
-        self._filter.update(matches[:, 0], faces.boxes_xyxy[matches[:, 1]])
-        self._seen[matches[:, 0]] = time_seconds
-        self._keep(~mixed)
-        self._begin(
-            faces, high[(ids[high] < 0) & (faces.scores[high] >= self._settings.birth_score)], ids, time_seconds
-        )
+        boxes, scores = boxes_of(faces.boxes_xyxy), faces.scores.tolist()
+        self._tracks = [t for t in self._tracks if time_seconds - t.seen <= self._settings.max_lost_seconds]
+        for track in self._tracks:
+            track.motion.predict(time_seconds - self._time)
+        high = [i for i, score in enumerate(scores) if score >= self._high_score]
+        low = [i for i, score in enumerate(scores) if self._low_score <= score < self._high_score]
+        overlaps = self._overlaps(boxes)
+        matches = _best_pairs(overlaps, range(len(self._tracks)), high, self._settings.min_overlap)
+        mixed = _ambiguous(overlaps, matches, high, self._settings.split_margin)
+        # after that: what is half seen is nobody's rival
+        matches |= _best_pairs(overlaps, self._just_seen(matches), low, LOW_OVERLAP)
+        ids = [-1] * len(boxes)
+        for place, face in matches.items():
+            if place not in mixed:
+                track = self._tracks[place]
+                ids[face], track.seen = track.number, time_seconds
+                track.motion.update(boxes[face])
+        self._tracks = [track for place, track in enumerate(self._tracks) if place not in mixed]
+        for face in high:
+            if ids[face] < 0 and scores[face] >= self._birth_score:
+                ids[face] = self._begin(boxes[face], time_seconds)
         self._time = time_seconds
-        return ids
+        return np.array(ids, np.int32)
 
-    def _overlaps(self, faces: Detections) -> NDArray[np.float64]:
-        """``(T, N)`` IoU of the enlarged boxes of tracks and faces."""
+    def _overlaps(self, boxes: Sequence[Box]) -> Overlaps:
         share = self._settings.match_expand
-        return iou(expand(self._filter.boxes_xyxy(), share), expand(faces.boxes_xyxy, share))
+        larger = [box.expanded(share) for box in boxes]
+        return [[own.iou(box) for box in larger] for own in (t.motion.box.expanded(share) for t in self._tracks)]
 
-    def _begin(self, faces: Detections, which: NDArray[np.intp], ids: NDArray[np.int32], time_seconds: float) -> None:
-        if len(which) == 0:
-            return
-        new = np.arange(self._next_id, self._next_id + len(which), dtype=np.int32)
-        self._next_id += len(which)
-        ids[which] = new
-        self._filter.add(faces.boxes_xyxy[which])
-        self._ids = np.concatenate([self._ids, new])
-        self._seen = np.concatenate([self._seen, np.full(len(which), time_seconds)])
+    def _just_seen(self, matches: Matches) -> list[int]:
+        """Tracks without a match that were seen in the frame before."""
+        return [i for i, track in enumerate(self._tracks) if i not in matches and track.seen == self._time]
 
-    def _keep(self, which: NDArray[np.bool_]) -> None:
-        if not which.all():
-            self._filter.keep(which)
-            self._ids, self._seen = self._ids[which], self._seen[which]
+    def _begin(self, box: Box, time_seconds: float) -> int:
+        """The id of a new track."""
+        self._tracks.append(_Track(self._next_id, BoxFilter(box), time_seconds))
+        self._next_id += 1
+        return self._tracks[-1].number
 
 
-def _best_pairs(
-    overlap: NDArray[np.float64], tracks: NDArray[np.intp], faces: NDArray[np.intp], least: float
-) -> NDArray[np.intp]:
-    """``(M, 2)`` tracks and faces of the assignment that overlaps most in all, without pairs under ``least``."""
-    if len(tracks) == 0 or len(faces) == 0:
-        return np.zeros((0, 2), np.intp)
-    chosen = overlap[np.ix_(tracks, faces)]
-    row, column = linear_sum_assignment(-chosen)
-    good = chosen[row, column] >= least
-    return np.stack([tracks[row[good]], faces[column[good]]], axis=1)
+def _best_pairs(overlaps: Overlaps, tracks: Sequence[int], faces: Sequence[int], least: float) -> Matches:
+    """The assignment of ``faces`` to ``tracks`` that overlaps most in all, without pairs under ``least``."""
+    pairs = [(track, face) for track in tracks for face in faces if overlaps[track][face] > 0]
+    if len({track for track, _ in pairs}) < len(pairs) or len({face for _, face in pairs}) < len(pairs):  # some compete
+        weights = [[overlaps[track][face] for face in faces] for track in tracks]
+        rows, columns = linear_sum_assignment(weights, maximize=True)
+        best = {(tracks[row], faces[column]) for row, column in zip(rows.tolist(), columns.tolist(), strict=True)}
+        pairs = [pair for pair in pairs if pair in best]
+    return {track: face for track, face in pairs if overlaps[track][face] >= least}
 
 
-def _only(matches: NDArray[np.intp], faces: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The matches of ``faces``, which are then counted by their place in ``faces``."""
-    own = matches[np.isin(matches[:, 1], faces)]
-    return np.stack([own[:, 0], np.searchsorted(faces, own[:, 1])], axis=1)
-
-
-def _ambiguous(overlap: NDArray[np.float64], matches: NDArray[np.intp], margin: float) -> NDArray[np.bool_]:
-    """``(T,)`` tracks that would overlap nearly as much in all if they exchanged a face with another track.
+def _ambiguous(overlaps: Overlaps, matches: Matches, faces: Sequence[int], margin: float) -> set[int]:
+    """Tracks that would overlap ``faces`` nearly as much in all if they exchanged a face with another track.
 
     A track or a face without a partner takes part with an overlap of 0.
     """
-    num_tracks, num_faces = overlap.shape
-    mixed = np.zeros(num_tracks, bool)
-    if len(matches) == 0 or (num_tracks < 2 and num_faces < 2):
-        return mixed
-    partner = np.full(num_tracks, -1)
-    partner[matches[:, 0]] = matches[:, 1]
-    for track, face in matches:
-        for other in range(num_tracks):
-            if other == track or overlap[other, face] <= 0:
+    mixed: set[int] = set()
+    free = set(faces).difference(matches.values())
+    for track, face in matches.items():
+        own = overlaps[track]
+        for other, row in enumerate(overlaps):
+            if other == track or row[face] <= 0:
                 continue
-            theirs = partner[other]
-            kept = overlap[track, face] + (overlap[other, theirs] if theirs >= 0 else 0.0)
-            changed = overlap[other, face] + (overlap[track, theirs] if theirs >= 0 else 0.0)
+            theirs = matches.get(other)
+            kept, changed = own[face], row[face]
+            if theirs is not None:
+                kept, changed = kept + row[theirs], changed + own[theirs]
             if kept - changed < margin:
-                mixed[[track, other]] = True
-        for free in np.setdiff1d(np.arange(num_faces), matches[:, 1]):
-            if overlap[track, free] > 0 and overlap[track, face] - overlap[track, free] < margin:
-                mixed[track] = True
+                mixed |= {track, other}
+        if any(own[face] - own[another] < margin for another in free if own[another] > 0):
+            mixed.add(track)
     return mixed

@@ -1,4 +1,4 @@
-"""Stage 1 up to detection: decode -> scale -> detect in batches, with decoding running ahead of inference."""
+"""Stage 1 up to detection: decode -> scale -> detect in batches. Decoding runs ahead of that, and that of tracking."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ...engines.prefetch import prefetch
 from ...engines.protocols import Decoder, Detections, Detector, Frame, Image, Prepared
 
-BATCHES_AHEAD = 2  # 12 frames wait at most, with the batch under way
+BATCHES_AHEAD = 2  # of inference
+FOUND_AHEAD = 1  # batches, of tracking: with those in between, five batches of frames wait at most
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,21 @@ def detected_frames(
 
     Close it before the decoder: another thread decodes ahead until then.
     """
-    with prefetch(_prepared_batches(decoder, detector, span, batch_size), BATCHES_AHEAD) as batches:
-        for batch in batches:
-            found = detector.detect([prepared for _, prepared in batch])
-            for (frame, prepared), faces in zip(batch, found, strict=True):
-                yield DetectedFrame(frame.frame_index, frame.pts, detector.thumbnail(prepared), faces, frame.image)
+    with (
+        prefetch(_prepared_batches(decoder, detector, span, batch_size), BATCHES_AHEAD) as batches,
+        prefetch(_found(detector, batches), FOUND_AHEAD) as found,
+    ):
+        for frames in found:
+            yield from frames
+
+
+def _found(detector: Detector, batches: Iterator[list[tuple[Frame, Prepared]]]) -> Iterator[list[DetectedFrame]]:
+    for batch in batches:
+        found = detector.detect([prepared for _, prepared in batch])
+        yield [
+            DetectedFrame(frame.frame_index, frame.pts, detector.thumbnail(prepared), faces, frame.image)
+            for (frame, prepared), faces in zip(batch, found, strict=True)
+        ]
 
 
 def _prepared_batches(

@@ -1,74 +1,107 @@
-"""Kalman filter of boxes that move with nearly constant velocity, in real time.
+"""Kalman filter of a box that moves with nearly constant velocity, in real time.
 
 Continuous white-noise acceleration model: Bar-Shalom, Li, Kirubarajan: Estimation with Applications to Tracking and
 Navigation (2001), section 6.2.2. The coordinates cx, cy, w, h are filtered independently, each with the state
-(value, velocity); noise scales with the box's height, as in SORT and ByteTrack, but per second, not per frame.
+(value, velocity); noise scales with the box's height, as in SORT and ByteTrack, but per second, not per frame. It is
+the same for both coordinates of the centre, and for both of the size: each pair has one covariance.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
+
+from .box import Box
 
 MEASUREMENT_STD = 0.05  # box heights; ByteTrack's 1/20
-ACCELERATION_STD = np.array([4.0, 4.0, 1.0, 1.0])  # box heights / s^1.5 for cx, cy, w, h: a nod, a turn, a step
-START_VELOCITY_STD = np.array([1.5, 1.5, 0.5, 0.5])  # box heights / s
+CENTRE_ACCELERATION_STD = 4.0  # box heights / s^1.5: a nod, a turn, a step
+SIZE_ACCELERATION_STD = 1.0  # box heights / s^1.5
+CENTRE_START_VELOCITY_STD = 1.5  # box heights / s
+SIZE_START_VELOCITY_STD = 0.5  # box heights / s
+LEAST_SIDE = 1.0  # pixels; a smaller box counts as one of this size
 
 
 class BoxFilter:
-    """Filters of T boxes at once.
+    """Follows one box, which begins at rest.
+
+    Args:
+        box: Where it is first seen.
 
     Attributes:
-        mean: ``(T, 4, 2)`` float64 value (pixels) and velocity (pixels / s) of cx, cy, w, h.
-        covariance: ``(T, 4, 2, 2)`` float64.
+        centre: Of the box.
+        size: Width and height.
     """
 
-    def __init__(self) -> None:
-        self.mean: NDArray[np.float64] = np.zeros((0, 4, 2))
-        self.covariance: NDArray[np.float64] = np.zeros((0, 4, 2, 2))
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    def add(self, boxes_xyxy: NDArray[np.float32]) -> None:
-        """Begin filters at rest at ``boxes_xyxy (N, 4)``."""
-        values = to_cxcywh(boxes_xyxy)
-        mean = np.stack([values, np.zeros_like(values)], axis=-1)
-        height = values[:, 3:]
-        covariance = np.zeros((len(values), 4, 2, 2))
-        covariance[..., 0, 0] = (MEASUREMENT_STD * height) ** 2
-        covariance[..., 1, 1] = (START_VELOCITY_STD * height) ** 2
-        self.mean = np.concatenate([self.mean, mean])
-        self.covariance = np.concatenate([self.covariance, covariance])
-
-    def keep(self, which: NDArray[np.bool_]) -> None:
-        """Drop all filters but those ``which (T,)`` marks."""
-        self.mean, self.covariance = self.mean[which], self.covariance[which]
+    def __init__(self, box: Box):
+        scale = max(box.height, LEAST_SIDE)
+        noise = (MEASUREMENT_STD * scale) ** 2
+        (cx, cy), (width, height) = _centre_and_size(box)
+        self.centre = PairFilter(cx, cy, noise, (CENTRE_START_VELOCITY_STD * scale) ** 2)
+        self.size = PairFilter(width, height, noise, (SIZE_START_VELOCITY_STD * scale) ** 2)
 
     def predict(self, seconds: float) -> None:
-        """Move all filters on by ``seconds``."""
-        step = np.array([[1.0, seconds], [0.0, 1.0]])
-        spread = np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
-        height = np.maximum(self.mean[:, 3, 0], 1.0)[:, None]
-        power = (ACCELERATION_STD * height) ** 2
-        self.mean = self.mean @ step.T
-        self.covariance = step @ self.covariance @ step.T + power[..., None, None] * spread
+        """Move on by ``seconds``."""
+        scale = max(self.size.second, LEAST_SIDE)
+        self.centre.predict(seconds, (CENTRE_ACCELERATION_STD * scale) ** 2)
+        self.size.predict(seconds, (SIZE_ACCELERATION_STD * scale) ** 2)
 
-    def update(self, which: NDArray[np.intp], boxes_xyxy: NDArray[np.float32]) -> None:
-        """Correct filters ``which (N,)`` by the measured ``boxes_xyxy (N, 4)``."""
-        measured = to_cxcywh(boxes_xyxy)
-        mean, covariance = self.mean[which], self.covariance[which]
-        noise = (MEASUREMENT_STD * measured[:, 3:]) ** 2
-        gain = covariance[..., :, 0] / (covariance[..., 0, 0] + noise)[..., None]
-        self.mean[which] = mean + gain * (measured - mean[..., 0])[..., None]
-        self.covariance[which] = covariance - gain[..., :, None] * covariance[..., None, 0, :]
+    def update(self, box: Box) -> None:
+        """Correct by a measured ``box``."""
+        noise = (MEASUREMENT_STD * max(box.height, LEAST_SIDE)) ** 2
+        centre, size = _centre_and_size(box)
+        self.centre.update(*centre, noise)
+        self.size.update(*size, noise)
 
-    def boxes_xyxy(self) -> NDArray[np.float64]:
-        """``(T, 4)`` float64 boxes as they stand."""
-        value = self.mean[..., 0]
-        half = np.maximum(value[:, 2:], 1.0) / 2
-        return np.concatenate([value[:, :2] - half, value[:, :2] + half], axis=1)
+    @property
+    def box(self) -> Box:
+        """The box as it stands, a pixel wide and high at the least."""
+        cx, cy = self.centre.first, self.centre.second
+        wide, high = max(self.size.first, LEAST_SIDE) / 2, max(self.size.second, LEAST_SIDE) / 2
+        return Box(cx - wide, cy - high, cx + wide, cy + high)
 
 
-def to_cxcywh(boxes_xyxy: NDArray[np.floating]) -> NDArray[np.float64]:
-    """``(N, 4)`` centre and size of boxes given by corners."""
-    boxes = np.asarray(boxes_xyxy, np.float64)
-    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1)
+@dataclass(slots=True)
+class PairFilter:
+    """Follows two coordinates of one uncertainty.
+
+    Attributes:
+        first: A coordinate, pixels.
+        second: The other.
+        variance: Of each, square pixels.
+        velocity_variance: Of each velocity, square pixels / s^2.
+        covariance: Of each coordinate with its velocity, square pixels / s.
+        first_velocity: Pixels / s.
+        second_velocity: Pixels / s.
+    """
+
+    first: float
+    second: float
+    variance: float
+    velocity_variance: float
+    covariance: float = 0.0
+    first_velocity: float = 0.0
+    second_velocity: float = 0.0
+
+    def predict(self, seconds: float, power: float) -> None:
+        """Move on by ``seconds`` under white noise of ``power``, square pixels / s^3."""
+        self.first += seconds * self.first_velocity
+        self.second += seconds * self.second_velocity
+        gathered = seconds * self.velocity_variance
+        self.variance += seconds * (2 * self.covariance + gathered) + power * seconds**3 / 3
+        self.covariance += gathered + power * seconds**2 / 2
+        self.velocity_variance += power * seconds
+
+    def update(self, first: float, second: float, noise: float) -> None:
+        """Correct by measured coordinates with the variance ``noise``, square pixels."""
+        gain, velocity_gain = self.variance / (self.variance + noise), self.covariance / (self.variance + noise)
+        off_first, off_second = first - self.first, second - self.second
+        self.first += gain * off_first
+        self.second += gain * off_second
+        self.first_velocity += velocity_gain * off_first
+        self.second_velocity += velocity_gain * off_second
+        self.velocity_variance -= velocity_gain * self.covariance
+        self.variance -= gain * self.variance
+        self.covariance -= gain * self.covariance
+
+
+def _centre_and_size(box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
+    """cx, cy and w, h."""
+    x1, y1, x2, y2 = box
+    return ((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1)

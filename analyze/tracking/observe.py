@@ -68,8 +68,12 @@ class ChunkObserver:
             change, np.array([was for was in around if not np.isnan(was)], np.float32), self._shots.cut_ratio
         )
 
-    def evidence(self) -> ChunkEvidence:
-        """What was seen; the chunk ends here."""
+    def evidence(self, rungs: tuple[str, str, str] = ("", "", "")) -> ChunkEvidence:
+        """What was seen; the chunk ends here.
+
+        Args:
+            rungs: On which ways frames were decoded, faces found and embedded.
+        """
         samples = self._sampler.finish()
         per_frame = [len(faces) for faces in self._faces]
         faces = [Detections.none(), *self._faces]
@@ -88,6 +92,7 @@ class ChunkObserver:
             embeddings=samples.vectors,
             embedding_quality=samples.quality,
             embedder=np.array(self._embedder.record),
+            rungs=np.array(rungs),
         )
 
 

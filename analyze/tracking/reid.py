@@ -6,6 +6,7 @@ Around each, the clearest faces are taken: what is half hidden says little.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...configs.errors import DftError, EngineError
 from ...engines.protocols import Chip, Detections, Embedder, Image
-from ..boxes import expand, iou
+from .box import Box, boxes_of, meeting
 from .quality import face_quality
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,11 @@ class FaceEmbedder:
             return "", "", "", self.failure
         model = self._embedder.model
         return model.name, model.sha256, repr(self._embedder.same_person_distance), self.failure
+
+    @property
+    def rung(self) -> str:
+        """On which way faces are embedded, and why not on a better one; empty where not needed."""
+        return "" if self._embedder is None else self._embedder.rung
 
     def chip(self, image: Image, landmarks: NDArray[np.float32]) -> Chip | None:
         """The face at ``landmarks (10,)`` cut out, or None where that cannot be."""
@@ -126,12 +132,12 @@ class Samples:
     stability: NDArray[np.float32]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Track:
     """What the sampler remembers of a tracklet."""
 
     seen: float  # time of the last frame, seconds
-    box_xyxy: NDArray[np.float32]
+    box: Box
     wanted: float  # since when a sample is wanted, seconds
     due: int = 2  # samples that are wanted as soon as may be, besides the regular ones
     sampled: float = -np.inf  # time of the last sample
@@ -166,8 +172,7 @@ class FaceSampler:
         self._rows: list[int] = []
         self._qualities: list[float] = []
         self._vectors: list[NDArray[np.float32]] = []
-        self._stability: list[NDArray[np.float32]] = []
-        self._num_rows = 0
+        self._stability: list[float] = []
 
     def add(self, image: Image, time_seconds: float, faces: Detections, ids: NDArray[np.int32]) -> None:
         """Take the next frame.
@@ -178,16 +183,15 @@ class FaceSampler:
             faces: What is seen in it.
             ids: ``(N,)`` int32 tracklet of each face, or -1.
         """
-        stability = np.ones(len(faces), np.float32)
-        if len(faces):
-            quality = face_quality(faces, *self._frame_size)
-            touching = _touching(faces.boxes_xyxy)
-            for i in np.flatnonzero(ids >= 0):
-                seen = _Seen(self._num_rows + int(i), float(quality[i]), bool(touching[i]), image, faces.landmarks[i])
-                track = self._follow(int(ids[i]), time_seconds, faces.boxes_xyxy[i], float(faces.scores[i]), seen)
-                stability[i] = track.stability
-        self._stability.append(stability)
-        self._num_rows += len(faces)
+        first_row = len(self._stability)
+        boxes, scores = boxes_of(faces.boxes_xyxy), faces.scores.tolist()
+        touching = meeting([box.expanded(CONTACT_EXPAND) for box in boxes])
+        for i, number in enumerate(ids.tolist()):
+            if number < 0:
+                self._stability.append(1.0)
+                continue
+            seen = _Seen(first_row + i, i, boxes, scores[i], i in touching, image, faces.landmarks[i])
+            self._stability.append(self._follow(number, time_seconds, seen).stability)
         if len(self._pending) >= MAX_PENDING:
             self._embed()
 
@@ -211,70 +215,70 @@ class FaceSampler:
         order = np.argsort(rows, kind="stable")
         vectors = np.concatenate(self._vectors) if self._vectors else np.zeros((0, 0), np.float32)
         quality = np.array(self._qualities, np.float32)
-        stability = np.concatenate([np.zeros(0, np.float32), *self._stability])
-        return Samples(rows[order], vectors[order], quality[order], stability)
+        return Samples(rows[order], vectors[order], quality[order], np.array(self._stability, np.float32))
 
-    def _follow(self, number: int, now: float, box_xyxy: NDArray[np.float32], score: float, seen: "_Seen") -> _Track:
+    def _follow(self, number: int, now: float, seen: "_Seen") -> _Track:
         track = self._tracks.get(number)
         if track is None:
-            track = self._tracks[number] = _Track(now, box_xyxy, now)
+            track = self._tracks[number] = _Track(now, seen.box, now)
             self._drop_ended(now)
-        elif self._is_doubtful(track, now, box_xyxy, score, seen):
+        elif self._is_doubtful(track, now, seen):
             self._sample_remembered(track)
             track.want(now)
-        track.touched = seen.touching
-        track.seen, track.box_xyxy = now, box_xyxy
-        if self._mode == "off":
-            return track
+        track.seen, track.box, track.touched = now, seen.box, seen.touching
         if self._mode == "always":
-            self._sample(track, now, seen)
-        else:
+            self._sample(track, now, seen, self._quality(seen))
+        elif self._mode == "conditional":
             self._sample_if_wanted(track, now, seen)
         return track
 
     def _sample_if_wanted(self, track: _Track, now: float, seen: "_Seen") -> None:
-        good = seen.quality >= GOOD and not seen.touching
         wanted = now - track.sampled >= (SPACING_SECONDS if track.due else track.wait)
+        if not wanted and now - max(track.remembered_at, track.sampled) < REMEMBER_SECONDS:
+            return
+        quality = self._quality(seen)
+        good = quality >= GOOD and not seen.touching
         if wanted and (good or now - track.wanted >= PATIENCE_SECONDS):
-            self._sample(track, now, seen)
-        elif good and not wanted and now - max(track.remembered_at, track.sampled) >= REMEMBER_SECONDS:
+            self._sample(track, now, seen, quality)
+        elif good and not wanted:
             chip = self._embedder.chip(seen.image, seen.landmarks)
-            track.remembered = None if chip is None else (seen.row, seen.quality, chip)
+            track.remembered = None if chip is None else (seen.row, quality, chip)
             track.remembered_at = now
 
-    def _is_doubtful(
-        self, track: _Track, now: float, box_xyxy: NDArray[np.float32], score: float, seen: "_Seen"
-    ) -> bool:
+    def _quality(self, seen: "_Seen") -> float:
+        quality = face_quality(seen.which, seen.boxes, seen.score, seen.landmarks.tolist(), self._frame_size)
+        return float(np.float32(quality))  # what is decided by it can be told from the samples
+
+    def _is_doubtful(self, track: _Track, now: float, seen: "_Seen") -> bool:
         """Whether this frame is one after which somebody else might be followed."""
-        gap = now - track.seen
-        height, before = float(box_xyxy[3] - box_xyxy[1]), float(track.box_xyxy[3] - track.box_xyxy[1])
-        moved = np.abs(box_xyxy[:2] + box_xyxy[2:] - track.box_xyxy[:2] - track.box_xyxy[2:]).max() / 2
+        gap, box, before = now - track.seen, seen.box, track.box
+        moved = max(abs(box.x1 + box.x2 - before.x1 - before.x2), abs(box.y1 + box.y2 - before.y1 - before.y2)) / 2
         if gap > GAP_SECONDS:  # unseen is not seen with confidence
-            track.stability *= float(np.exp(-gap / STABLE_SECONDS))
-        share = 1 - np.exp(-min(gap, GAP_SECONDS) / STABLE_SECONDS)
+            track.stability *= math.exp(-gap / STABLE_SECONDS)
+        share = 1 - math.exp(-min(gap, GAP_SECONDS) / STABLE_SECONDS)
         was_stable = track.stability >= UNSTABLE
-        track.stability += share * ((score >= self._high_score) - track.stability)
-        ratio = height / track.sampled_height if track.sampled_height else 1.0
-        return bool(
+        track.stability += share * ((seen.score >= self._high_score) - track.stability)
+        ratio = box.height / track.sampled_height if track.sampled_height else 1.0
+        return (
             gap > GAP_SECONDS
             or seen.touching != track.touched
-            or moved > JUMP_HEIGHTS * min(height, before)
+            or moved > JUMP_HEIGHTS * min(box.height, before.height)
             or max(ratio, 1 / max(ratio, 1e-6)) > SIZE_RATIO
             or was_stable != (track.stability >= UNSTABLE)
         )
 
-    def _sample(self, track: _Track, now: float, seen: "_Seen") -> None:
-        if seen.quality < USABLE:
+    def _sample(self, track: _Track, now: float, seen: "_Seen", quality: float) -> None:
+        if quality < USABLE:
             return
         chip = self._embedder.chip(seen.image, seen.landmarks)
         if chip is None:
             return
-        if seen.quality < GOOD:  # patience has run out: the clear face before it still counts
+        if quality < GOOD:  # patience has run out: the clear face before it still counts
             self._sample_remembered(track)
-        self._pending.append((seen.row, seen.quality, chip))
+        self._pending.append((seen.row, quality, chip))
         track.wait = FIRST_WAIT_SECONDS if track.due else min(2 * track.wait, LONGEST_WAIT_SECONDS)
         track.due = max(track.due - 1, 0)
-        track.sampled, track.sampled_height = now, float(track.box_xyxy[3] - track.box_xyxy[1])
+        track.sampled, track.sampled_height = now, track.box.height
         track.wanted = now + (SPACING_SECONDS if track.due else track.wait)
         track.remembered = None
 
@@ -297,19 +301,18 @@ class FaceSampler:
             self._vectors.append(vectors)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Seen:
-    """One face in one frame: its row among the chunk's detections, and where to cut it."""
+    """One face in one frame: its row among the chunk's detections, what is known of it, and where to cut it."""
 
     row: int
-    quality: float
+    which: int  # position among the frame's faces
+    boxes: list[Box]  # of all of them
+    score: float
     touching: bool
     image: Image
     landmarks: NDArray[np.float32]
 
-
-def _touching(boxes_xyxy: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """``(N,)`` whether each enlarged box meets another one."""
-    larger = expand(boxes_xyxy, CONTACT_EXPAND)
-    meeting = iou(larger, larger) > 0
-    return np.asarray(meeting.sum(axis=1) > 1, np.bool_)
+    @property
+    def box(self) -> Box:
+        return self.boxes[self.which]

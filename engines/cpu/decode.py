@@ -11,7 +11,7 @@ import numpy as np
 from ..foreign import UNREADABLE, reading
 from ..numbering import Numbering
 from ..probe import open_video, probe, scan
-from ..protocols import FOR_ANALYSIS, Closing, Frame, PictureOptions
+from ..protocols import FOR_ANALYSIS, Closing, Frame, FrameIndex, PictureOptions
 from .deinterlace import Numbered, deinterlaced
 from .image import from_av, yuv_colour
 from .lut import SDR, ToneMapper
@@ -24,13 +24,23 @@ class PyAvDecoder(Closing):
         path: The video.
         threads: FFmpeg's threads for decoding and for filters, or None for one per core.
         picture: What is made of the pictures.
+        index: Its frames, if they are known: else the file is scanned for them.
 
     Raises:
         VideoError: The file cannot be read.
         EngineError: Its colours cannot be tone-mapped.
     """
 
-    def __init__(self, path: Path, threads: int | None = None, picture: PictureOptions = FOR_ANALYSIS):
+    rung = "cpu"
+    why = ""
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        picture: PictureOptions = FOR_ANALYSIS,
+        index: FrameIndex | None = None,
+    ):
         info = probe(path)
         self.info = replace(info, colour=yuv_colour(info.pixel_format, info.colour))  # of the images that it gives
         self._threads = threads or 0
@@ -39,7 +49,7 @@ class PyAvDecoder(Closing):
         if picture.tone_map and info.is_hdr:
             self._tone_mapper = ToneMapper(info, picture.depth, self._threads)
             self.info = replace(info, colour=SDR, hdr=None)
-        self.index = scan(path)
+        self.index = scan(path) if index is None else index
         self.num_corrupt = 0
         self._container: Any = None
 

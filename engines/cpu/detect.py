@@ -13,7 +13,7 @@ from ..weights import ModelFile
 from ..yunet import ALIGNMENT, OUTPUTS, decode_heads, dynamic_graph, input_size
 from .colour import yuv_to_bgr
 from .image import Plane, YuvImage
-from .session import open_session
+from .session import RUNG, open_session
 
 THUMBNAIL_SIZE = (32, 18)  # width, height
 ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -48,7 +48,7 @@ class YuNetDetector(Closing):
     """
 
     def __init__(self, model: ModelFile, *, size: int, min_score: float, threads: int):
-        self.model = model
+        self.model, self.rung = model, RUNG
         self._size, self._min_score = size, min_score
         self._session = open_session(dynamic_graph(model.path), threads)
         self._tensor: NDArray[np.float32] = np.zeros((0, 3, 0, 0), np.float32)

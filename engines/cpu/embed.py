@@ -12,7 +12,7 @@ from ..protocols import Closing
 from ..weights import ModelFile
 from .chips import Chip, face_chips
 from .image import YuvImage
-from .session import open_session
+from .session import RUNG, open_session
 
 MAX_BATCH = 16  # more gain nothing on a CPU, and cost memory
 
@@ -30,7 +30,7 @@ class OnnxEmbedder(Closing):
 
     def __init__(self, model: ModelFile, *, threads: int):
         graph = load_embedder(model)
-        self.model = model
+        self.model, self.rung = model, RUNG
         self.dimension = graph.dimension
         self.same_person_distance = graph.layout.same_person_distance
         self._graph = graph

@@ -2,6 +2,8 @@
 
 import onnxruntime
 
+RUNG = f"onnxruntime-cpu {onnxruntime.__version__} fp32"
+
 
 def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     """A session on ``threads`` threads, which sleep while they wait: decoding needs the cores.

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ class UploadDecoder(Closing):
         path: The video.
         threads: FFmpeg's threads, or None for one per core.
         picture: What is made of the pictures.
+        index: Its frames, if they are known: else the file is scanned for them.
 
     Raises:
         VideoError: The file cannot be read.
@@ -36,9 +36,16 @@ class UploadDecoder(Closing):
     """
 
     rung = "cpu"
+    why = ""
 
-    def __init__(self, path: Path, threads: int | None = None, picture: PictureOptions = FOR_ANALYSIS):
-        self._decoder = PyAvDecoder(path, threads, picture)
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        picture: PictureOptions = FOR_ANALYSIS,
+        index: FrameIndex | None = None,
+    ):
+        self._decoder = PyAvDecoder(path, threads, picture, index)
         self.info, self.index = self._decoder.info, self._decoder.index
         self.num_corrupt = 0
         self._upload = Uploader(*coded_size(self.info), picture.depth)
@@ -51,7 +58,7 @@ class UploadDecoder(Closing):
         """See :meth:`dft.engines.protocols.Decoder.frames`."""
         for frame in self._decoder.frames(first, end):
             self.num_corrupt = self._decoder.num_corrupt
-            yield replace(frame, image=self._upload(frame.image))
+            yield Frame(frame.frame_index, frame.pts, self._upload(frame.image))
         self.num_corrupt = self._decoder.num_corrupt
 
 
@@ -67,6 +74,7 @@ class CudaDecoder(Closing):
         picture: What is made of the pictures.
         size: Width and height of the images, even: scaled while decoding on NVDEC; other rungs are then left out.
         rungs: Which ways to try, in this order; of ``RUNGS``.
+        index: The video's frames, if they are known: else the file is scanned for them.
 
     Attributes:
         rung: The way that decodes now.
@@ -86,13 +94,14 @@ class CudaDecoder(Closing):
         *,
         size: tuple[int, int] | None = None,
         rungs: Sequence[str] = RUNGS,
+        index: FrameIndex | None = None,
     ):
         if (reason := why_no_cupy()) is not None:
             raise BackendUnavailableError("frames cannot be held on the GPU", got=reason, hint="use --device cpu")
         ways: dict[str, Callable[[], Decoder]] = {
-            "nvdec": lambda: NvDecoder(path, picture, size),
-            "pyav-cuda": lambda: HwAccelDecoder(path, picture),
-            "cpu": lambda: UploadDecoder(path, threads, picture),
+            "nvdec": lambda: NvDecoder(path, picture, size, index),
+            "pyav-cuda": lambda: HwAccelDecoder(path, picture, index),
+            "cpu": lambda: UploadDecoder(path, threads, picture, index),
         }
         self._left = [(rung, ways[rung]) for rung in rungs if size is None or rung == "nvdec"]
         self._path = path

@@ -9,11 +9,15 @@ from av.codec.hwaccel import HWAccel
 from ...configs.errors import VideoError
 from ..cpu.decode import PyAvDecoder
 from ..probe import open_video, probe
-from ..protocols import FOR_ANALYSIS, PictureOptions
+from ..protocols import FOR_ANALYSIS, FrameIndex, PictureOptions
+from .aside import back_to_own_context
+from .available import why_no_cupy
 from .image import CudaImage
 from .refusal import BITS, RefusedError, coded_size, why_unfit
 from .ring import Ring, Slot
-from .surfaces import copy_planes
+from .surfaces import SurfaceCopy
+
+GPU = 0  # the device that CuPy uses
 
 
 class HwAccelDecoder(PyAvDecoder):
@@ -22,9 +26,14 @@ class HwAccelDecoder(PyAvDecoder):
     FFmpeg uses CUDA's default stream: it writes a surface on it when the picture is mapped. The copy into our own
     memory goes to the same stream, so that the surface is not written again before it was read.
 
+    FFmpeg is told to work in the context that is current, CuPy's. Left alone, PyAV has it take the device's primary
+    context on its own terms (blocking waits), which FFmpeg refuses with ``Operation not supported`` if somebody has
+    made that context before on other terms (``cuda_context_init`` in FFmpeg's ``hwcontext_cuda.c``).
+
     Args:
         path: The video.
         picture: What is made of the pictures.
+        index: Its frames, if they are known: else the file is scanned for them.
 
     Raises:
         VideoError: The file cannot be read.
@@ -33,18 +42,18 @@ class HwAccelDecoder(PyAvDecoder):
 
     rung = "pyav-cuda"
 
-    def __init__(self, path: Path, picture: PictureOptions = FOR_ANALYSIS):
+    def __init__(self, path: Path, picture: PictureOptions = FOR_ANALYSIS, index: FrameIndex | None = None):
         info = probe(path)
-        if (reason := why_unfit(info, picture)) is not None:
+        if (reason := why_unfit(info, picture) or why_no_cupy()) is not None:
             raise RefusedError(f"PyAV does not decode {path.name} on the GPU", got=reason)
-        super().__init__(path, threads=1, picture=picture)
+        super().__init__(path, threads=1, picture=picture, index=index)
         self._size = coded_size(info)
-        self._bits = BITS[info.pixel_format]
         self._try()
         import cupy
 
         self._stream = cupy.cuda.Stream.null
         self._ring = Ring(*self._size, picture.depth)
+        self._copy = SurfaceCopy(*self._size, BITS[info.pixel_format], self._stream)
 
     def _try(self) -> None:
         try:
@@ -59,7 +68,10 @@ class HwAccelDecoder(PyAvDecoder):
         self.num_corrupt = 0
 
     def _opened(self) -> tuple[Any, Any]:
-        return open_video(self.info.path, HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True))
+        back_to_own_context(GPU)
+        options: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
+        wanted = HWAccel("cuda", str(GPU), allow_software_fallback=False, options=options, is_hw_owned=True)
+        return open_video(self.info.path, wanted)
 
     def _image(self, picture: Any) -> CudaImage:
         if picture.format.name != "cuda" or (picture.width, picture.height) != self._size:
@@ -68,6 +80,6 @@ class HwAccelDecoder(PyAvDecoder):
         luma, chroma = ((plane.buffer_ptr, plane.line_size) for plane in picture.planes[:2])
 
         def enqueue(slot: Slot) -> None:
-            copy_planes(slot, luma, chroma, self._bits, self._stream)
+            self._copy(slot, luma, chroma)
 
         return self._ring.fill(self._stream, enqueue, self.info.colour, self.info.rotation)

@@ -5,7 +5,10 @@ uses that buffer again from the next ``Decode()`` on. Each picture is therefore 
 before the next ``Decode()``, into a ring that belongs to us. Nothing waits on the host.
 """
 
+import logging
+import sys
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from itertools import chain
@@ -16,14 +19,16 @@ from ..cpu.image import yuv_colour
 from ..foreign import reading
 from ..numbering import Numbering
 from ..probe import probe, scan
-from ..protocols import FOR_ANALYSIS, Closing, Frame, PictureOptions, VideoInfo
+from ..protocols import FOR_ANALYSIS, Closing, Frame, FrameIndex, PictureOptions, VideoInfo
 from .aside import aside
 from .available import why_no_pynvvideocodec
 from .image import CudaImage
-from .packets import packets_for
+from .packets import entries, packets_from
 from .refusal import BITS, RefusedError, coded_size, why_unfit
-from .ring import Ring, Slot
-from .surfaces import copy_planes
+from .ring import Ring
+from .surfaces import SurfaceCopy
+
+log = logging.getLogger(__name__)
 
 CODECS = {
     "h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1", "libdav1d": "AV1", "libaom-av1": "AV1",
@@ -31,6 +36,9 @@ CODECS = {
 }  # fmt: skip
 """PyNvVideoCodec's name by FFmpeg's name of the decoder."""
 NO_PTS = -(2**40)  # of packets without a time stamp, ascending from here: no frame of an index lies there
+MAX_WITHHELD = 64  # packets that NVDEC may be ahead of its pictures: 16 of H.264 and HEVC, a few in flight, and room
+
+Numbered = tuple[int, Any]  # frame_index and surface
 
 
 class NvDecoder(Closing):
@@ -43,6 +51,7 @@ class NvDecoder(Closing):
         picture: What is made of the pictures.
         size: Width and height of the images before rotation, even, to be scaled while decoding; None for the
             video's own. ``info`` tells the video's own size in any case.
+        index: Its frames, if they are known: else the file is scanned for them.
 
     Raises:
         VideoError: The file cannot be read.
@@ -50,8 +59,15 @@ class NvDecoder(Closing):
     """
 
     rung = "nvdec"
+    why = ""
 
-    def __init__(self, path: Path, picture: PictureOptions = FOR_ANALYSIS, size: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        picture: PictureOptions = FOR_ANALYSIS,
+        size: tuple[int, int] | None = None,
+        index: FrameIndex | None = None,
+    ):
         info = probe(path)
         _check(info, picture)
         if size is not None and any(length % 2 for length in size):
@@ -59,14 +75,14 @@ class NvDecoder(Closing):
         import cupy
 
         self.info = replace(info, colour=yuv_colour(info.pixel_format, info.colour))
-        self.index = scan(path)
+        self.index = scan(path) if index is None else index
         self.num_corrupt = 0
         self._scaled = size
         self._size = size or coded_size(info)
-        self._bits = BITS[info.pixel_format]
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._ring = Ring(*self._size, picture.depth)
-        self._source: Generator[tuple[int, Any], None, None] | None = None  # goes on where the last iteration stopped
+        self._copy = SurfaceCopy(*self._size, BITS[info.pixel_format], self._stream)
+        self._source: Generator[Numbered, None, None] | None = None  # goes on where the last iteration stopped
         self._position = 0  # index of the frame that it gives next
 
     def close(self) -> None:
@@ -97,15 +113,17 @@ class NvDecoder(Closing):
                 self.close()
                 raise
 
-    def _until(self, end: int, source: Generator[tuple[int, Any], None, None]) -> Iterator[Frame]:
+    def _until(self, end: int, source: Generator[Numbered, None, None]) -> Iterator[Frame]:
+        stamps = self.index.pts
         for index, surface in source:
             if index < self._position:
                 continue
-            self.num_corrupt += min(index, end) - self._position
-            if index >= end:  # the range's last frames are lost, and this one is seen too early
-                self.close()
-                return
-            frame = Frame(index, int(self.index.pts[index]), self._image(surface))
+            if index != self._position:
+                self.num_corrupt += min(index, end) - self._position
+                if index >= end:  # the range's last frames are lost, and this one is seen too early
+                    self.close()
+                    return
+            frame = Frame(index, stamps.item(index), self._image(surface))
             self._position = index + 1
             yield frame
             if self._source is not source or self._position == end:  # closed meanwhile, or done
@@ -113,31 +131,58 @@ class NvDecoder(Closing):
         self.num_corrupt += end - self._position
         self.close()
 
-    def _numbered(self, first: int) -> Generator[tuple[int, Any], None, None]:
-        numbering = Numbering(self.index)
-        for surface in self._surfaces(first):
-            index = numbering.of(surface.getPTS())
-            if index is not None:
-                yield index, surface
+    def _numbered(self, first: int) -> Generator[Numbered, None, None]:
+        """Surfaces from frame ``first`` or one before it on; each is valid until the next is asked for.
 
-    def _surfaces(self, first: int) -> Iterator[Any]:
-        """Decoded surfaces; each is valid until the next is asked for."""
+        NVDEC need not give the picture of the keyframe that it is entered at: with a CRA picture of HEVC it does not
+        (seen on an H100). Hence an earlier keyframe is tried where the first picture from the keyframe on lies after
+        ``first``, or where none comes. Pictures before the keyframe prove nothing: they may be its leading pictures,
+        whose references were not decoded.
+        """
+        for key in entries(self.index, first):
+            with closing(self._run(key, first)) as run:
+                landed = next((each for each in run if each[0] >= key), None)
+                if landed is not None and (landed[0] <= first or key == 0):
+                    yield landed
+                    yield from run
+                    return
+            log.debug("%s: NVDEC gave no picture up to frame %d from keyframe %d on", self.info.path.name, first, key)
+
+    def _run(self, key: int, first: int) -> Generator[Numbered, None, None]:
+        """Numbered surfaces of one session; it ends early where no picture comes for the sake of frame ``first``."""
         import PyNvVideoCodec as nvc  # noqa: N813
 
-        decoder = self._session(nvc)
-        for number, packet in enumerate(chain(packets_for(self.info.path, self.index, first), [None])):
-            data = nvc.PacketData()
-            if packet is not None:  # its memory is kept until Decode returns
-                data.bsl_data, data.bsl = packet.buffer_ptr, packet.size
-                data.pts = NO_PTS + number if packet.pts is None else packet.pts
-            try:
-                surfaces = decoder.Decode(data)
-            except Exception as error:
-                raise RefusedError("NVDEC stopped", got=error) from error
-            if surfaces and (decoder.GetWidth(), decoder.GetHeight()) != self._size:
-                got = f"{decoder.GetWidth()}x{decoder.GetHeight()}"
-                raise RefusedError("the picture's size changes midway", got=got)
-            yield from surfaces
+        patience = first - key + MAX_WITHHELD if key > 0 else sys.maxsize
+        number_of = Numbering(self.index).of
+        with closing(packets_from(self.info.path, self.index, key, first)) as packets:
+            head = next(packets, None)
+            if head is None:
+                return
+            decoder, data = self._session(nvc), nvc.PacketData()
+            for given, packet in enumerate(chain((head,), packets, (None,))):
+                if packet is None:
+                    data = nvc.PacketData()  # the end
+                else:  # its memory is kept until Decode returns
+                    data.bsl_data, data.bsl, pts = packet.buffer_ptr, packet.size, packet.pts
+                    data.pts = NO_PTS + given if pts is None else pts
+                try:
+                    surfaces = decoder.Decode(data)
+                except Exception as error:
+                    raise RefusedError("NVDEC stopped", got=error) from error
+                if surfaces:
+                    patience = sys.maxsize
+                    self._check_size(decoder)
+                elif given > patience:
+                    return
+                for surface in surfaces:
+                    index = number_of(surface.getPTS())
+                    if index is not None:
+                        yield index, surface
+
+    def _check_size(self, decoder: Any) -> None:
+        size = decoder.GetWidth(), decoder.GetHeight()
+        if size != self._size:
+            raise RefusedError("the picture's size changes midway", got=f"{size[0]}x{size[1]}")
 
     def _session(self, nvc: Any) -> Any:
         width, height = coded_size(self.info)
@@ -157,11 +202,7 @@ class NvDecoder(Closing):
         return decoder
 
     def _image(self, surface: Any) -> CudaImage:
-        def enqueue(slot: Slot) -> None:
-            width, height = self._size
-            luma, pitch = surface.GetPtrToPlane(0), width * (1 if self._bits == 8 else 2)
-            copy_planes(slot, (luma, pitch), (luma + height * pitch, pitch), self._bits, self._stream)
-
+        enqueue = partial(self._copy.block, pointer=surface.GetPtrToPlane(0))
         return self._ring.fill(self._stream, enqueue, self.info.colour, self.info.rotation)
 
 
@@ -197,10 +238,22 @@ def _why_not_this_gpu(info: VideoInfo) -> str | None:
 
 
 @cache
-def decoder_caps(codec: str, bits: int) -> dict[str, int]:
+def decoder_caps(codec: str, bits: int, gpu: int = 0) -> dict[str, int]:
     """What NVDEC says about 4:2:0 video of PyNvVideoCodec's ``codec``; each question costs a CUDA context."""
     import PyNvVideoCodec as nvc  # noqa: N813
 
     chroma = getattr(nvc.cudaVideoChromaFormat, "420")
-    ask = partial(nvc.GetDecoderCaps, gpuid=0, codec=getattr(nvc.cudaVideoCodec, codec))
+    ask = partial(nvc.GetDecoderCaps, gpuid=gpu, codec=getattr(nvc.cudaVideoCodec, codec))
     return dict(aside(partial(ask, chromaformat=chroma, bitdepth=bits)))
+
+
+@cache
+def num_engines(gpu: int = 0) -> int:
+    """How many NVDEC engines a GPU has, which decode as many videos at once at full speed; 1 where nobody tells."""
+    if why_no_pynvvideocodec() is not None:
+        return 1
+    try:
+        return max(decoder_caps("H264", 8, gpu).get("num_decoder_engines", 1), 1)
+    except Exception as error:  # whatever PyNvVideoCodec raises where the driver refuses
+        log.info("the driver does not tell how many NVDEC engines there are (%s)", error)
+        return 1

@@ -1,7 +1,6 @@
 """Packets of a video from a keyframe on, in the form that NVDEC's parser takes."""
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,33 @@ TO_ANNEX_B = {
 START_CODES = (b"\0\0\1", b"\0\0\0\1")
 
 
-def packets_for(path: Path, index: FrameIndex, first: int) -> Iterator[Any]:
-    """PyAV's packets in decoding order from a keyframe at or before frame ``first``, to the end of the file.
+def entries(index: FrameIndex, first: int) -> list[int]:
+    """Where decoding can begin for the sake of frame ``first``, in the order in which to try.
 
-    Containers seek by decoding time or coarsely, so the landing is looked at, and an earlier keyframe taken until the
-    first packet lies at or before the wanted frame.
+    The last keyframe at or before it, the second last, the fourth last and so on, and the first frame of the file. The
+    way back doubles each time, so that all tries together decode at most about twice what the last one does.
     """
-    keys = np.flatnonzero(index.keyframe[: first + 1]) if index.seekable else np.zeros(1, int)
-    for key in keys[::-1]:
-        if key == 0:
-            break
-        with closing(_packets(path, int(index.pts[key]))) as packets:
-            landed = next(packets, None)
-            if landed is not None and landed.pts is not None and landed.pts <= index.pts[first]:
-                yield landed
-                yield from packets
-                return
-    yield from _packets(path, None)
+    keys = np.flatnonzero(index.keyframe[: first + 1]).tolist() if index.seekable else []
+    found, back = [], 1
+    while back <= len(keys) and keys[-back] > 0:
+        found.append(keys[-back])
+        back *= 2
+    return [*found, 0]
+
+
+def packets_from(path: Path, index: FrameIndex, key: int, first: int) -> Generator[Any, None, None]:
+    """PyAV's packets in decoding order from keyframe ``key`` to the end of the file.
+
+    Containers seek by decoding time or coarsely: there may be earlier packets before those of the keyframe, and where
+    the first one lies after frame ``first``, none come.
+    """
+    packets = _packets(path, int(index.pts[key]) if key > 0 else None)
+    for packet in packets:
+        if key > 0 and (packet.pts is None or packet.pts > index.pts[first]):
+            return
+        yield packet
+        break
+    yield from packets
 
 
 def _packets(path: Path, pts: int | None) -> Generator[Any, None, None]:
@@ -56,7 +65,10 @@ def _packets(path: Path, pts: int | None) -> Generator[Any, None, None]:
                 return  # the end of what can be read: the index says where and why
             started = started or packet.is_keyframe
             if packet.size and started:
-                yield from [packet] if filtered is None else _filter(filtered, packet)
+                if filtered is None:
+                    yield packet
+                else:
+                    yield from _filter(filtered, packet)
 
 
 def _annex_b(stream: Any) -> BitStreamFilterContext | None:

@@ -4,7 +4,6 @@ A slot is filled on the producer's stream, goes out as a :class:`CudaImage`, and
 next filling waits, on the GPU, for the events of all who read it.
 """
 
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,14 +23,28 @@ class Slot:
         y: ``(H, W)`` uint8 or uint16, contiguous.
         uv: ``(ceil(H/2), ceil(W/2), 2)`` of the same type, contiguous. It follows ``y`` in memory, so that
             pictures of even size are one block of ``3H/2`` rows, as NVDEC gives and NVENC takes them.
+        depth: Bits of a value: 8 or 10.
         ready: Recorded when a filling is enqueued.
         readers: Who reads what it holds.
     """
 
     y: DeviceArray
     uv: DeviceArray
+    depth: int
     ready: Event
     readers: Readers = field(default_factory=Readers)
+
+
+class _Lease:
+    """What an image holds of its slot: dropped with the image, it gives the slot back."""
+
+    __slots__ = ("_free", "_slot")
+
+    def __init__(self, free: deque[Slot], slot: Slot):
+        self._free, self._slot = free, slot
+
+    def __del__(self) -> None:
+        self._free.append(self._slot)
 
 
 class Ring:
@@ -47,10 +60,13 @@ class Ring:
     """
 
     def __init__(self, width: int, height: int, depth: int = 8, max_slots: int = MAX_SLOTS):
+        import cupy
+
         self.width, self.height, self.depth = width, height, depth
         self.num_slots = 0
         self._max_slots = max_slots
-        self._free: deque[Slot] = deque()  # appended to by finalizers: its operations are atomic
+        self._free: deque[Slot] = deque()  # appended to by leases, in any thread: its operations are atomic
+        self._cuda_error = cupy.cuda.runtime.CUDARuntimeError
 
     def fill(self, stream: Stream, enqueue: Callable[[Slot], None], colour: Colour, rotation: int = 0) -> CudaImage:
         """A picture made on ``stream``.
@@ -64,22 +80,18 @@ class Ring:
         Raises:
             EngineError: Too many images are held, the GPU has no memory left, or CUDA failed.
         """
-        import cupy
-
         slot = self._take()
         try:
             slot.readers.wait_on(stream)
             enqueue(slot)
             stream.record(slot.ready)
-        except cupy.cuda.runtime.CUDARuntimeError as error:
+        except self._cuda_error as error:
             self._free.append(slot)
             raise EngineError("a picture could not be made on the GPU", got=error) from error
         except BaseException:
             self._free.append(slot)
             raise
-        image = CudaImage(slot.y, slot.uv, colour, slot.ready, rotation, slot.readers)
-        weakref.finalize(image, self._free.append, slot).atexit = False
-        return image
+        return CudaImage(slot.y, slot.uv, colour, slot.ready, rotation, slot.readers, _Lease(self._free, slot))
 
     def _take(self) -> Slot:
         try:
@@ -113,5 +125,6 @@ def _allocate(width: int, height: int, depth: int) -> Slot:
     return Slot(
         cupy.ndarray((height, width), dtype, memptr=cupy.cuda.MemoryPointer(memory, 0)),
         cupy.ndarray(chroma, dtype, memptr=cupy.cuda.MemoryPointer(memory, luma_bytes)),
+        depth,
         cupy.cuda.Event(disable_timing=True),
     )

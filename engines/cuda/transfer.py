@@ -1,5 +1,6 @@
 """Pictures from host to GPU and back, each in one copy, counted."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ Values = NDArray[np.uint8 | np.uint16]
 class Uploader:
     """Copies pictures of one size to the GPU through pinned memory.
 
-    Waits on the host only if the copy of the fourth picture before is still under way.
+    Waits on the host only if the copy of the fourth picture before is still under way, and when it is dropped, until
+    the last copy is through: pinned memory that is given back is given out again at once.
 
     Args:
         width: Coded width in pixels.
@@ -43,6 +45,7 @@ class Uploader:
             for _ in range(NUM_STAGING)
         ]
         self._num_uploaded = 0
+        weakref.finalize(self, self._stream.synchronize)
 
     def __call__(self, image: YuvImage) -> CudaImage:
         """The picture on the GPU; ``image`` may be dropped at once.

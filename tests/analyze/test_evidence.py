@@ -7,6 +7,7 @@ from dft.analyze.chunks import Chunk
 from dft.analyze.evidence import ChunkEvidence, EvidenceStore
 from dft.configs.errors import EvidenceError, OutputError
 
+RUNGS = ("nvdec", "cpu (tensorrt: größer ✓)", "")
 EMBEDDER = ("dlib", "ab" * 32, "0.6", "")
 CHUNKS = [Chunk(i, 10 * i, 10 * i + 10) for i in range(4)]
 
@@ -28,6 +29,7 @@ def evidence_of(chunk: Chunk, num_faces: int = 7, embedder=EMBEDDER) -> ChunkEvi
         random.random((len(range(0, num_faces, 3)), 128 if num_faces else 0)).astype(np.float32),
         random.random(len(range(0, num_faces, 3))).astype(np.float32),
         np.array(embedder),
+        np.array(RUNGS),
     )
 
 
@@ -171,7 +173,7 @@ def test_a_chunk_that_is_not_there_whole_is_told(store, number, damage):
         store.finished(CHUNKS).checked()
 
 
-@pytest.mark.parametrize("name", ["stability", "embedded", "embeddings", "embedding_quality", "embedder"])
+@pytest.mark.parametrize("name", ["stability", "embedded", "embeddings", "embedding_quality", "embedder", "rungs"])
 def test_a_chunk_of_an_older_version_is_missing(store, name, caplog):
     store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
     path = store.folder / "chunk-00000.npz"

@@ -49,8 +49,8 @@ def spans(monkeypatch) -> list[tuple[int, int]]:
     asked: list[tuple[int, int]] = []
     real = pipeline.open_decoder
 
-    def recording(*args):
-        decoder = real(*args)
+    def recording(*args, **kwargs):
+        decoder = real(*args, **kwargs)
         frames = decoder.frames
         decoder.frames = lambda first, end: asked.append((first, end)) or frames(first, end)
         return decoder
@@ -226,8 +226,8 @@ FASTSTART = (("movflags", "faststart"),)
 def test_a_video_that_is_too_damaged(talk, tmp_path, monkeypatch):
     real = pipeline.open_decoder
 
-    def damaged(*args):
-        decoder = real(*args)
+    def damaged(*args, **kwargs):
+        decoder = real(*args, **kwargs)
         frames = decoder.frames
         decoder.frames = lambda first, end: (f for f in frames(first, end) if f.frame_index not in range(30, 60))
         return decoder

@@ -6,6 +6,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
 
 from dft.analyze.shots import find_cuts, join_changes, luma_change, shot_numbers, stands_out
 from dft.configs.analysis import ShotSettings
@@ -52,6 +54,16 @@ def noisy(picture, seed, most=3):
 
 STILL = [noisy(texture(1), i) for i in range(60)]
 CUT = [*STILL[:30], *(noisy(texture(2), i) for i in range(30))]
+
+
+@given(hnp.arrays(np.uint8, SHAPE), hnp.arrays(np.uint8, SHAPE))
+def test_the_change_is_the_mean_difference(a, b):
+    by_hand = [abs(int(x) - int(y)) for x, y in zip(a.flat, b.flat, strict=True)]
+    assert luma_change(a, b) == luma_change(b, a) == sum(by_hand) / len(by_hand)
+
+
+def test_the_change_from_black_to_white():
+    assert luma_change(np.zeros(SHAPE, np.uint8), np.full(SHAPE, 255, np.uint8)) == 255
 
 
 def test_a_still_picture_has_no_cut():

@@ -107,7 +107,7 @@ def test_a_folder_that_is_none(tmp_path):
         SOURCE.save(tmp_path / "file", CHUNKS)
 
 
-ELSEWHERE = {"device", "threads"}  # where the work runs changes nothing that is seen
+ELSEWHERE = {"device", "threads", "workers"}  # where the work runs changes nothing that is seen
 
 
 @pytest.mark.parametrize("name", sorted(set(all_settings(AnalyzeSettings)) - ELSEWHERE))

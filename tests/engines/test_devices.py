@@ -32,7 +32,7 @@ def test_cuda_is_taken_where_all_that_it_needs_is_there(monkeypatch):
     monkeypatch.setattr(devices, "why_no_cuda", lambda: None)
     monkeypatch.setattr(devices, "why_unusable", lambda: None)
     assert choose_device("cuda") == DeviceChoice("cuda", "asked for")
-    assert choose_device("auto") == DeviceChoice("cpu", "the GPU is used when asked for, with --device cuda")
+    assert choose_device("auto") == DeviceChoice("cuda", "there is a GPU")
     assert choose_device("cpu") == DeviceChoice("cpu", "asked for")
     monkeypatch.setattr(devices, "why_unusable", lambda: "cupy is not installed")
     assert choose_device("auto") == DeviceChoice("cpu", "cupy is not installed")

@@ -18,6 +18,7 @@ def evidence(frames, ids, xs, faces=(), unit=0.6) -> ChunkEvidence:
         np.linspace(0.5, 0.9, size, dtype=np.float32), np.zeros((size, 10), np.float32), np.array(ids, np.int32),
         np.linspace(0, 1, size, dtype=np.float32), np.array(rows, np.int32), np.array(vectors, np.float32),
         np.array(quality, np.float32), np.array(["fake", "ab", repr(unit), ""] if faces else [""] * 4),
+        np.array([""] * 3),
     )  # fmt: skip
 
 

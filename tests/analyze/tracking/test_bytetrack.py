@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
-from dft.analyze.boxes import iou
-from dft.analyze.tracking.bytetrack import ByteTracker
+from dft.analyze.boxes import expand, iou
+from dft.analyze.tracking.box import Box
+from dft.analyze.tracking.bytetrack import LOW_OVERLAP, ByteTracker
+from dft.analyze.tracking.kalman import BoxFilter
 from dft.configs.analysis import TrackingSettings
 from dft.engines.protocols import Detections
 
@@ -137,6 +140,17 @@ def test_one_face_that_becomes_two_ends_a_track(box):
     assert ids[19:] == [[0], *[[1, 2]] * 21]
 
 
+BESIDE = 410.0  # enlarged, a box there overlaps one at 300 by less than is asked of a match, but overlaps it
+
+
+@pytest.mark.parametrize("least", [0.05, SETTINGS.min_overlap])
+def test_one_face_is_of_one_track_and_one_track_of_one_face(box, least):
+    """Two tracks have but one face within reach; then one track has two, the nearer of which goes on."""
+    tracker = ByteTracker(replace(SETTINGS, min_overlap=least))
+    ids = run(tracker, [[box(300), box(BESIDE)]] * 5 + [[box(BESIDE)]] * 20 + [[box(300), box(BESIDE)]])
+    assert ids == [[0, 1]] * 5 + [[1]] * 20 + [[2, 1]]
+
+
 def test_a_face_that_is_not_near_ends_nothing(box):
     ids = run(ByteTracker(SETTINGS), [[box(300)]] * 20 + [[box(300), box(500)]] * 20)
     assert ids[19:] == [[0], *[[0, 1]] * 20]
@@ -207,3 +221,96 @@ def test_no_tracklet_holds_two_people(box, crossing):
         for who, number in zip(order, tracker.update(t, faces(*((b, 0.9) for b in seen))), strict=True):
             assert holds.setdefault(int(number), who) == who
     assert len(holds) <= 6  # and it is not split again and again
+
+
+@pytest.mark.parametrize("gone", [1, 2], ids=["nobody competes", "somebody competes"])
+def test_what_overlaps_nothing_is_no_match_however_little_is_asked_for(box, gone):
+    tracker = ByteTracker(replace(SETTINGS, min_overlap=0.0, split_margin=0.0))
+    run(tracker, [[box(100), *[box(400), box(440)][:gone]]] * 10)
+    assert tracker.update(0.4, faces((box(900), 0.9), (box(410), 0.9))).tolist()[0] == gone + 1
+
+
+class PlainTracker:
+    """The rules over whole matrices: every assignment is searched for, and every rival looked at."""
+
+    def __init__(self, settings):
+        self._settings, self._tracks, self._time, self._next = settings, [], None, 0  # tracks of [id, filter, seen]
+
+    def update(self, time, seen):
+        kept, settings = [t for t in self._tracks if time - t[2] <= self._settings.max_lost_seconds], self._settings
+        for _, motion, _ in kept:
+            motion.predict(time - self._time)
+        own = np.array([motion.box for _, motion, _ in kept]).reshape(-1, 4)
+        overlap = iou(expand(own, settings.match_expand), expand(seen.boxes_xyxy, settings.match_expand))
+        high = np.flatnonzero(seen.scores >= settings.high_score)
+        low = np.flatnonzero((seen.scores < settings.high_score) & (seen.scores >= settings.low_score))
+        pairs = self._assigned(overlap, np.arange(len(kept)), high, settings.min_overlap)
+        mixed = self._mixed(overlap, dict(pairs), high)
+        free = [i for i in range(len(kept)) if i not in dict(pairs) and kept[i][2] == self._time]
+        pairs += self._assigned(overlap, np.array(free, np.intp), low, LOW_OVERLAP)
+        ids = np.full(len(seen), -1)
+        for track, face in pairs:
+            if track not in mixed:
+                ids[face], kept[track][2] = kept[track][0], time
+                kept[track][1].update(Box(*seen.boxes_xyxy[face].tolist()))
+        self._tracks, self._time = [track for i, track in enumerate(kept) if i not in mixed], time
+        for face in high:
+            if ids[face] < 0 and seen.scores[face] >= settings.birth_score:
+                ids[face] = self._next
+                self._tracks.append([self._next, BoxFilter(Box(*seen.boxes_xyxy[face].tolist())), time])
+                self._next += 1
+        return ids
+
+    def _assigned(self, overlap, tracks, found, least):
+        chosen = overlap[np.ix_(tracks, found)]
+        rows, columns = linear_sum_assignment(-chosen)
+        good = chosen[rows, columns] >= max(least, 1e-300)
+        return list(zip(tracks[rows[good]].tolist(), found[columns[good]].tolist(), strict=True))
+
+    def _mixed(self, overlap, partner, high):
+        """Tracks whose face another one, or nobody, might take in exchange for the other's face, or a free one."""
+        mixed, margin = set(), self._settings.split_margin
+        for track, face in partner.items():
+            for other in set(range(len(overlap))) - {track}:
+                theirs = partner.get(other)
+                kept = overlap[track, face] + (0 if theirs is None else overlap[other, theirs])
+                changed = overlap[other, face] + (0 if theirs is None else overlap[track, theirs])
+                if overlap[other, face] > 0 and kept - changed < margin:
+                    mixed |= {track, other}
+            for other in set(high.tolist()) - set(partner.values()):
+                if overlap[track, other] > 0 and overlap[track, face] - overlap[track, other] < margin:
+                    mixed.add(track)
+        return mixed
+
+
+@st.composite
+def crowds(draw):
+    """Frames of few or many faces on a grid: overlaps tie, faces come and go, scores lie on the limits."""
+    scores = [SETTINGS.low_score, SETTINGS.high_score, SETTINGS.birth_score, 0.2, 0.5, 0.65, 0.9, 0.9, 0.9, 0.9]
+    num, cell = draw(st.integers(0, 4) | st.integers(5, 30)), draw(st.sampled_from([20.0, 60.0, 110.0, 250.0]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    noise, away = draw(st.sampled_from([0.0, 0.0, 5.0])), draw(st.sampled_from([0.0, 0.1, 0.7]))
+    frames = []
+    homes = random.integers(0, draw(st.integers(1, 6)), (num, 2)) * cell
+    for _ in range(draw(st.integers(1, 8))):
+        here = np.flatnonzero(random.uniform(size=num) >= away)
+        corners = homes[here] + noise * random.normal(size=(len(here), 2))
+        boxes = np.concatenate([corners, corners + 80], axis=1).astype(np.float32)
+        frames.append(Detections(
+            boxes, random.choice(scores, len(here)).astype(np.float32), np.zeros((len(here), 10), np.float32)
+        ))  # fmt: skip
+    return frames
+
+
+LIMITS = st.builds(
+    replace, st.just(SETTINGS), split_margin=st.sampled_from([0.0, 0.2, 1.0]),
+    min_overlap=st.sampled_from([0.0, 0.2, 0.6]), max_lost_seconds=st.sampled_from([0.0, 0.1, 0.5]),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(crowds(), LIMITS)
+def test_it_does_as_the_rules_say_with_many_faces_and_ties(frames, limits):
+    tracker, plain = ByteTracker(limits), PlainTracker(limits)
+    for number, seen in enumerate(frames):
+        assert tracker.update(0.04 * number, seen).tolist() == plain.update(0.04 * number, seen).tolist()

@@ -4,24 +4,34 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dft.analyze.tracking.kalman import BoxFilter, to_cxcywh
+from dft.analyze.tracking.box import Box
+from dft.analyze.tracking.kalman import (
+    CENTRE_ACCELERATION_STD,
+    CENTRE_START_VELOCITY_STD,
+    MEASUREMENT_STD,
+    SIZE_ACCELERATION_STD,
+    SIZE_START_VELOCITY_STD,
+    BoxFilter,
+    PairFilter,
+)
 
 SPEED = 120.0  # pixels per second
 
 
-def box_of(seconds, box):
-    return np.array([box(100 + SPEED * seconds)], np.float32)
+def box_of(seconds, box) -> Box:
+    return Box(*box(100 + SPEED * seconds))
 
 
 def followed(times, box) -> BoxFilter:
     """A filter that has seen a box in steady motion at ``times``."""
-    boxes = BoxFilter()
-    boxes.add(box_of(times[0], box))
+    motion = BoxFilter(box_of(times[0], box))
     for before, now in pairwise(times):
-        boxes.predict(now - before)
-        boxes.update(np.array([0]), box_of(now, box))
-    return boxes
+        motion.predict(now - before)
+        motion.update(box_of(now, box))
+    return motion
 
 
 def irregular(seed: int) -> list[float]:
@@ -39,19 +49,20 @@ RATES = {
 
 @pytest.mark.parametrize("times", RATES.values(), ids=RATES)
 def test_constant_velocity_is_learnt(times, box):
-    boxes = followed(times, box)
-    assert boxes.mean[0, 0, 1] == pytest.approx(SPEED, rel=0.02)
-    assert abs(boxes.mean[0, 1:, 1]).max() < 1
-    boxes.predict(0.2)
-    np.testing.assert_allclose(boxes.boxes_xyxy(), box_of(2.2, box), atol=1.5)
+    motion = followed(times, box)
+    assert motion.centre.first_velocity == pytest.approx(SPEED, rel=0.02)
+    for still in (motion.centre.second_velocity, motion.size.first_velocity, motion.size.second_velocity):
+        assert abs(still) < 1
+    motion.predict(0.2)
+    np.testing.assert_allclose(motion.box, box_of(2.2, box), atol=1.5)
 
 
 def test_the_frame_rate_changes_the_prediction_little(box):
     predictions = []
     for times in RATES.values():
-        boxes = followed(times, box)
-        boxes.predict(0.3)
-        predictions.append(boxes.boxes_xyxy())
+        motion = followed(times, box)
+        motion.predict(0.3)
+        predictions.append(motion.box)
     np.testing.assert_allclose(predictions[1], predictions[0], atol=1.0)
     np.testing.assert_allclose(predictions[2], predictions[0], atol=1.0)
 
@@ -61,27 +72,80 @@ def test_two_steps_equal_one(box):
     one.predict(0.1)
     two.predict(0.04)
     two.predict(0.06)
-    np.testing.assert_allclose(two.mean, one.mean, rtol=1e-9)
-    np.testing.assert_allclose(two.covariance, one.covariance, rtol=1e-9)
+    for pair in ("centre", "size"):
+        np.testing.assert_allclose(state_of(getattr(two, pair)), state_of(getattr(one, pair)), rtol=1e-9)
 
 
-def test_covariances_stay_symmetric_and_positive(box):
-    boxes = followed(RATES["variable"], box)
-    np.testing.assert_allclose(boxes.covariance, boxes.covariance.swapaxes(-1, -2))
-    assert (np.linalg.eigvalsh(boxes.covariance) > 0).all()
+def test_covariances_stay_positive(box):
+    motion = followed(RATES["variable"], box)
+    for pair in (motion.centre, motion.size):
+        assert pair.variance > 0 and pair.variance * pair.velocity_variance > pair.covariance**2
 
 
-def test_only_the_named_filters_are_corrected_and_kept(box):
-    boxes = BoxFilter()
-    boxes.add(np.array([box(100), box(300), box(500)], np.float32))
-    boxes.predict(0.04)
-    before = boxes.mean.copy()
-    boxes.update(np.array([1]), np.array([box(320)], np.float32))
-    np.testing.assert_array_equal(boxes.mean[[0, 2]], before[[0, 2]])
-    assert 300 < boxes.mean[1, 0, 0] <= 320
-    boxes.keep(np.array([False, True, True]))
-    assert len(boxes) == 2 and boxes.mean[1, 0, 0] == 500
+def state_of(pair: PairFilter) -> list[float]:
+    """Values, velocities and covariance."""
+    return [
+        pair.first, pair.first_velocity, pair.second, pair.second_velocity, pair.variance, pair.covariance,
+        pair.velocity_variance,
+    ]  # fmt: skip
 
 
-def test_to_cxcywh():
-    assert to_cxcywh(np.array([[10.0, 20, 30, 60]])).tolist() == [[20, 40, 20, 40]]
+class MatrixFilter:
+    """The textbook's filter of one coordinate: its value and its velocity."""
+
+    def __init__(self, value: float, scale: float, velocity_std: float, acceleration_std: float):
+        self.mean = np.array([value, 0.0])
+        self.covariance = np.diag([MEASUREMENT_STD * scale, velocity_std * scale]) ** 2
+        self._acceleration_std = acceleration_std
+
+    def predict(self, seconds: float, scale: float) -> None:
+        step = np.array([[1, seconds], [0, 1]])
+        noise = np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
+        self.mean = step @ self.mean
+        self.covariance = step @ self.covariance @ step.T + (self._acceleration_std * scale) ** 2 * noise
+
+    def update(self, value: float, scale: float) -> None:
+        seen = np.array([[1.0, 0.0]])
+        spread = seen @ self.covariance @ seen.T + (MEASUREMENT_STD * scale) ** 2
+        gain = self.covariance @ seen.T / spread
+        self.mean = self.mean + gain[:, 0] * (value - self.mean[0])
+        self.covariance = (np.eye(2) - gain @ seen) @ self.covariance
+
+
+SEEN = st.tuples(st.floats(-500, 2500), st.floats(-500, 2500), st.floats(0, 400), st.floats(0, 400))
+STEPS = st.lists(st.tuples(st.floats(0, 0.5), st.none() | SEEN), max_size=12)
+STDS = [(CENTRE_START_VELOCITY_STD, CENTRE_ACCELERATION_STD)] * 2 + [
+    (SIZE_START_VELOCITY_STD, SIZE_ACCELERATION_STD)
+] * 2
+
+
+def box_around(cx: float, cy: float, width: float, height: float) -> Box:
+    return Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+
+
+@given(SEEN, STEPS)
+def test_it_is_the_filter_of_the_textbook(first, steps):
+    """Four coordinates apart, with the noise of the box's height: at least that of a pixel."""
+    motion = BoxFilter(box_around(*first))
+    plain = [MatrixFilter(value, max(first[3], 1.0), *stds) for value, stds in zip(first, STDS, strict=True)]
+    for seconds, seen in steps:
+        scale = max(plain[3].mean[0], 1.0)
+        motion.predict(seconds)
+        for one in plain:
+            one.predict(seconds, scale)
+        if seen is not None:
+            motion.update(box_around(*seen))
+            for one, value in zip(plain, seen, strict=True):
+                one.update(value, max(seen[3], 1.0))
+    for pair, (one, other) in ((motion.centre, plain[:2]), (motion.size, plain[2:])):
+        for reference in (one, other):
+            assert [pair.variance, pair.covariance, pair.velocity_variance] == pytest.approx(
+                reference.covariance[[0, 0, 1], [0, 1, 1]].tolist(), rel=1e-6, abs=1e-6
+            )
+        assert state_of(pair)[:4] == pytest.approx([*one.mean, *other.mean], rel=1e-6, abs=1e-5)
+
+
+def test_the_box_that_stands_for_it(box):
+    motion = BoxFilter(Box(10, 20, 30, 60))
+    assert motion.box == (10, 20, 30, 60)
+    assert BoxFilter(Box(10, 20, 10, 20)).box == (9.5, 19.5, 10.5, 20.5)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dft.analyze.tracking.box import boxes_of
 from dft.analyze.tracking.quality import face_quality
 from dft.analyze.tracking.reid import (
     GOOD,
@@ -38,7 +39,7 @@ class Opener:
     """
 
     def __init__(self, *, last: int | None = None, bad: int | None = None, error: Exception | None = None):
-        self.num_opened = self.num_closed = 0
+        self.num_opened = self.num_closed = self.num_prepared = 0
         self.embedder = FakeEmbedder()
         self._prepare, self._embed = self.embedder.prepare, self.embedder.embed
         self._last, self._bad, self._error = last, bad, error
@@ -55,6 +56,7 @@ class Opener:
         self.num_closed += 1
 
     def prepare(self, image, landmarks):
+        self.num_prepared += 1
         chips = self._prepare(image, landmarks)
         if any(chip.identity == self._bad for chip in chips):
             raise EngineError("a face cannot be aligned")
@@ -288,6 +290,13 @@ def test_samples_are_in_order_whoever_is_remembered_last():
     assert found.times(0)[-2] > EVENT > found.times(1)[-1] > 4
 
 
+def test_a_clear_face_is_cut_out_about_once_a_second():
+    """To be remembered, until the next is; besides those that are sampled."""
+    opener, seconds = Opener(), 60
+    watch(still((0, person())), seconds, opener=opener)
+    assert seconds / REMEMBER_SECONDS * 0.9 < opener.num_prepared < seconds / REMEMBER_SECONDS * 1.2
+
+
 @pytest.mark.parametrize("end", [1.0, 2.48, 5.0, 9.6])
 def test_the_last_clear_face(end):
     found = watch(lambda t: [(0, person())] if t < end else [], 12)
@@ -370,6 +379,14 @@ def test_while_they_touch_only_when_patience_ends():
     found = watch(meeting, 10)
     assert found.between(4, 4 + PATIENCE_SECONDS - FRAME) == []
     assert found.between(4 + PATIENCE_SECONDS, 6 - FRAME)[0] == pytest.approx(4 + PATIENCE_SECONDS, abs=1.5 * FRAME)
+
+
+def test_a_long_contact_is_no_new_moment_in_each_frame():
+    """It is doubted where it begins and where it ends; between there are the regular samples, when patience ends."""
+    found = watch(lambda t: [(0, person(0)), (1, person(1, x=NEAR if 4 <= t < 16 else FAR))], 20)
+    for number in (0, 1):
+        assert len(found.between(4, 16 - FRAME, number)) <= 4
+        assert found.between(16, 16 + SPACING_SECONDS, number)
 
 
 def test_nothing_in_a_short_contact():
@@ -527,5 +544,14 @@ def qualities_of(seen: Sequence[tuple[float, int, FakeFace]]) -> np.ndarray:
     """Of each face among those seen at the same time."""
     times = np.array([t for t, _, _ in seen])
     faces = [face for _, _, face in seen]
-    parts = [face_quality(detections([faces[i] for i in np.flatnonzero(times == t)]), *SIZE) for t in np.unique(times)]
-    return np.concatenate([np.zeros(0, np.float32), *parts])
+    found = [detections([faces[i] for i in np.flatnonzero(times == t)]) for t in np.unique(times)]
+    return np.array([value for together in found for value in qualities_in(together)], np.float32)
+
+
+def qualities_in(faces: Detections) -> list[float]:
+    """Of each face of one frame."""
+    boxes = boxes_of(faces.boxes_xyxy)
+    return [
+        face_quality(which, boxes, score, landmarks, SIZE)
+        for which, (score, landmarks) in enumerate(zip(faces.scores.tolist(), faces.landmarks.tolist(), strict=True))
+    ]

@@ -6,6 +6,7 @@ more of other streams than their events ask for. So whatever is not ordered by e
 
 import ctypes
 import itertools
+import re
 import sys
 import types
 import weakref
@@ -116,6 +117,17 @@ class ndarray(np.ndarray):
         return made
 
 
+class PinnedMemory(np.ndarray):
+    """Page-locked memory: whoever gets it next, once it is given back, writes into it."""
+
+
+def empty_pinned(shape, dtype):
+    held = np.empty(shape, dtype)
+    made = held.view(PinnedMemory)
+    weakref.finalize(made, held.fill, 0xEE)
+    return made
+
+
 def memcpy_async(dst, src, size, kind, stream):
     STREAMS[stream].enqueue(lambda: ctypes.memmove(dst, src, size))
 
@@ -154,7 +166,7 @@ def fake_cupy():
     cuda.memory = types.SimpleNamespace(OutOfMemoryError=MemoryError)
     cuda.runtime = types.SimpleNamespace(
         memcpyAsync=memcpy_async, memcpy2DAsync=memcpy_2d_async, memcpyDeviceToDevice=3, memcpyHostToDevice=1,
-        CUDARuntimeError=RuntimeError, getDeviceCount=lambda: 1,
+        CUDARuntimeError=RuntimeError, getDeviceCount=lambda: 1, setDevice=lambda gpu: None,
     )  # fmt: skip
     cupy.cuda, cupy.ndarray, cupy.ElementwiseKernel = cuda, ndarray, ElementwiseKernel
     cupy.dtype, cupy.uint8, cupy.uint16 = np.dtype, np.uint8, np.uint16
@@ -167,7 +179,7 @@ def cupy(monkeypatch):
     from dft.engines.cuda import surfaces
 
     module, extra = fake_cupy(), types.ModuleType("cupyx")
-    extra.empty_pinned = np.empty
+    extra.empty_pinned = empty_pinned
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setitem(sys.modules, "cupy.cuda", module.cuda)
     monkeypatch.setitem(sys.modules, "cupyx", extra)
@@ -193,16 +205,33 @@ class Surface:
         return self._pts
 
 
+HEVC_SLICES, HEVC_RASL, HEVC_BLA, HEVC_CRA = range(32), (8, 9), 16, 21  # nal_unit_type, ITU-T H.265 table 7-1
+
+
+def hevc_picture_type(packet):
+    """``nal_unit_type`` of the picture in an HEVC packet with start codes, or None where there is none."""
+    types = (packet[unit.end()] >> 1 & 63 for unit in re.finditer(b"\0\0\1", packet))
+    return next((kind for kind in types if kind in HEVC_SLICES), None)
+
+
 class PyNvDecoder:
     """Decodes with FFmpeg, from the bytes alone: no container, no extradata.
 
     Like the real one it copies each picture on the stream that it was given into a buffer that it uses again at the
-    next ``Decode()``, keeps time stamps of packets, and ends with an empty packet.
+    next ``Decode()``, keeps time stamps of packets, and ends with an empty packet. Entered at a CRA picture of HEVC it
+    gives neither that one nor the leading pictures before it.
+
+    Attributes:
+        kept_back: Types of HEVC pictures that do not come where the decoder is entered at them.
     """
+
+    kept_back = (HEVC_CRA,)
 
     def __init__(self, codec, stream, threads=1):
         import av
 
+        self._codec, self._first = codec, None
+        self._withheld = -sys.maxsize  # time stamp up to which nothing comes
         self._context = av.CodecContext.create(codec, "r")
         self._context.thread_count = threads
         self._stream, self._buffers, self._size, self._scaled = stream, [], None, None
@@ -223,13 +252,22 @@ class PyNvDecoder:
 
         packet = None
         if data.bsl:
-            packet = av.Packet(ctypes.string_at(data.bsl_data, data.bsl))
+            content = ctypes.string_at(data.bsl_data, data.bsl)
+            self._look_at(content, data.pts)
+            packet = av.Packet(content)
             packet.pts, packet.time_base = data.pts, Fraction(1, 1000)
         try:
             pictures = self._context.decode(packet)
         except av.error.InvalidDataError:
             return []
-        return [self._surface(number, picture) for number, picture in enumerate(pictures)]
+        given = [picture for picture in pictures if picture.pts is None or picture.pts > self._withheld]
+        return [self._surface(number, picture) for number, picture in enumerate(given)]
+
+    def _look_at(self, content, pts):
+        if self._first is None and self._codec == "hevc":
+            self._first = hevc_picture_type(content)
+            if self._first in self.kept_back:
+                self._withheld = pts
 
     def _surface(self, number, picture):
         bits = 10 if picture.format.name.endswith("10le") else 8
@@ -266,7 +304,7 @@ class FakeNvc(types.ModuleType):
         self.decoders = PyNvDecoder
         self.caps = {
             "supported": 1, "width_min": 48, "height_min": 16, "width_max": 4096, "height_max": 4096,
-            "mb_num_max": 65536,
+            "mb_num_max": 65536, "num_decoder_engines": 7,
         }  # fmt: skip
 
     def GetDecoderCaps(self, gpuid=0, codec="H264", chromaformat="420", bitdepth=8):
@@ -290,8 +328,10 @@ def nvc(monkeypatch, cupy):
     monkeypatch.setitem(sys.modules, "PyNvVideoCodec", module)
     monkeypatch.setattr(available, "why_no_library", lambda name: None)
     nvdec.decoder_caps.cache_clear()
+    nvdec.num_engines.cache_clear()
     yield module
     nvdec.decoder_caps.cache_clear()
+    nvdec.num_engines.cache_clear()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The ladder of decoders: which rung is taken, why, and what happens when one gives up."""
 
+import gc
 import sys
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from dft.engines.cuda.counters import reset, transfers
 from dft.engines.cuda.decode import RUNGS, CudaDecoder, UploadDecoder, split_at_keyframes
 from dft.engines.cuda.hwaccel import HwAccelDecoder
 from dft.engines.cuda.refusal import RefusedError
-from dft.engines.cuda.surfaces import copy_planes
+from dft.engines.cuda.surfaces import SurfaceCopy
 from dft.engines.protocols import Decoder, FrameIndex, PictureOptions
 
 
@@ -142,6 +143,22 @@ def test_pyav_on_a_machine_without_a_gpu_is_refused_in_one_line(media, needs_no_
     assert "\n" not in str(caught.value) and "PyAV" in str(caught.value)
 
 
+def test_pyav_works_in_cupy_s_context(cupy, media, monkeypatch):
+    """PyAV's own choice, the primary context, is refused by FFmpeg once CuPy has made it."""
+    asked = []
+
+    def opened(path, hwaccel):
+        asked.append((hwaccel.options, hwaccel.device_id, hwaccel.is_hw_owned, hwaccel.allow_software_fallback))
+        raise NotImplementedError("no GPU here")
+
+    monkeypatch.setattr(cupy.cuda.runtime, "setDevice", asked.append)
+    monkeypatch.setattr("dft.engines.cuda.hwaccel.why_no_cupy", lambda: None)
+    monkeypatch.setattr("dft.engines.cuda.hwaccel.open_video", opened)
+    with pytest.raises(RefusedError, match="PyAV cannot open the GPU's decoder; got no GPU here"):
+        HwAccelDecoder(media("closed gop"))
+    assert asked == [0, ({"primary_ctx": "0", "current_ctx": "1"}, 0, True, False)]
+
+
 @pytest.fixture
 def needs_no_gpu():
     from dft.configs.hardware import why_no_cuda
@@ -160,21 +177,49 @@ def test_upload_can_be_iterated_and_closed_again_and_again(cupy, media, planes):
     decoder.close()
 
 
+def test_a_dropped_uploader_lets_its_last_copy_end(cupy, planes):
+    """Its pinned memory is given back, and written by whoever gets it next."""
+    from dft.engines.cpu.image import YuvImage
+    from dft.engines.cuda.transfer import Uploader
+    from dft.engines.protocols import Colour
+
+    y, u, v = (np.full(shape, value, np.uint8) for shape, value in (((16, 16), 10), ((8, 8), 20), ((8, 8), 30)))
+    upload = Uploader(16, 16)
+    image = upload(YuvImage(y, u, v, Colour(), 0))
+    del upload
+    gc.collect()
+    assert [set(plane.ravel().tolist()) for plane in planes(image)] == [{10}, {20}, {30}]
+
+
+@pytest.mark.parametrize("rung", ["nvdec", "cpu"])
+def test_a_known_index_is_not_read_again(nvc, media, monkeypatch, rung):
+    path = media("closed gop")
+    with CudaDecoder(path, 1) as decoder:
+        index = decoder.index
+    for module in ("cuda.nvdec", "cpu.decode"):
+        monkeypatch.setattr(f"dft.engines.{module}.scan", None)
+    with CudaDecoder(path, 1, rungs=(rung,), index=index) as decoder:
+        assert decoder.index is index and decoder.rung == rung
+        assert [f.frame_index for f in decoder.frames(20, 23)] == [20, 21, 22]
+
+
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("depth", [8, 10])
-def test_surfaces_with_padded_rows(cupy, bits, depth):
-    """As FFmpeg maps them: luma and chroma apart, rows padded."""
+@pytest.mark.parametrize("gap", [0, 8])
+def test_surfaces_with_padded_rows(cupy, bits, depth, gap):
+    """As FFmpeg maps them: rows padded, chroma right after luma or further on."""
     from dft.engines.cuda.ring import Ring
     from dft.engines.protocols import Colour
 
     random = np.random.default_rng(5)
-    values = random.integers(0, 1 << bits, (36, 160), np.uint16)
+    values = random.integers(0, 1 << bits, (36 + gap, 160), np.uint16)
     surface = values.astype(np.uint8) if bits == 8 else values << 6
     stream, pitch = cupy.cuda.Stream(), surface.strides[0]
     start = surface.ctypes.data
+    copy = SurfaceCopy(96, 24, bits, stream)
 
     def enqueue(slot):
-        copy_planes(slot, (start, pitch), (start + 24 * pitch, pitch), bits, stream)
+        copy(slot, (start, pitch), (start + (24 + gap) * pitch, pitch))
 
     image = Ring(96, 24, depth).fill(stream, enqueue, Colour())
     stream.synchronize()
@@ -185,7 +230,7 @@ def test_surfaces_with_padded_rows(cupy, bits, depth):
         wanted = np.minimum((wanted + 2) >> 2, 255)
     held = [np.asarray(plane).astype(int) >> (0 if depth == 8 else 6) for plane in (image.y, image.uv)]
     np.testing.assert_array_equal(held[0], wanted[:24, :96])
-    np.testing.assert_array_equal(held[1].reshape(12, 96), wanted[24:, :96])
+    np.testing.assert_array_equal(held[1].reshape(12, 96), wanted[24 + gap :, :96])
 
 
 @given(

@@ -10,6 +10,7 @@ from dft.engines.cpu.decode import PyAvDecoder
 from dft.engines.cuda.available import parts, why_unusable
 from dft.engines.cuda.counters import reset, transfers
 from dft.engines.cuda.decode import CudaDecoder, split_at_keyframes
+from dft.engines.cuda.nvdec import num_engines
 from dft.engines.protocols import PictureOptions
 
 LARGE = {"size": (256, 160)}  # NVDEC's least for HEVC and VP9 is larger than most of our recipes
@@ -134,6 +135,15 @@ def test_no_frame_crosses_the_bus(media):
     with CudaDecoder(media("closed gop"), rungs=("nvdec",)) as decoder:
         assert sum(1 for _ in decoder.frames()) == 50
     assert transfers().num_bytes == 0
+
+
+def test_asking_for_the_engines_leaves_the_thread_in_cupy_s_context(media, held):
+    import cupy
+
+    assert num_engines() >= 1
+    with CudaDecoder(media("closed gop"), rungs=("nvdec",)) as decoder:
+        assert media.read_number(held(next(decoder.frames(3)).image).y) == 3
+    assert int(cupy.arange(5).sum()) == 10
 
 
 def test_a_slow_reader_sees_what_it_was_given(media):

@@ -1,23 +1,30 @@
 """Decoding on NVDEC, against a stand-in that decodes the very bytes it is given with FFmpeg, on lazy streams."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dft.configs.errors import VideoNotFoundError
 from dft.engines.cpu.decode import PyAvDecoder
-from dft.engines.cuda.nvdec import NvDecoder
+from dft.engines.cuda.nvdec import MAX_WITHHELD, NvDecoder, num_engines
+from dft.engines.cuda.packets import entries
 from dft.engines.cuda.refusal import RefusedError
-from dft.engines.protocols import PictureOptions
+from dft.engines.protocols import FrameIndex, PictureOptions
+
+from .conftest import HEVC_BLA, HEVC_CRA, HEVC_RASL, Surface, hevc_picture_type
 
 TAKEN = [
     "closed gop", "open gop", "intra only", "one keyframe", "variable rate", "variable rate mp4", "start offset",
-    "transport stream", "hevc", "mpeg2", "raw h264", "rotated", "with sound", "ten bits", "pq",
+    "transport stream", "hevc", "mpeg2", "raw h264", "rotated", "with sound", "ten bits", "pq", "hlg",
 ]  # fmt: skip
 SPANS = [(0, 1), (1, 2), (5, 6), (7, 19), (11, 14), (12, 13), (24, 50), (49, 50), (48, None)]
 
 
 def depth_of(name):
-    return PictureOptions(depth=10 if name in ("ten bits", "pq") else 8)
+    return PictureOptions(depth=10 if name in ("ten bits", "pq", "hlg") else 8)
 
 
 def seen(frames, planes):
@@ -51,6 +58,141 @@ def test_any_part_is_the_same_part(nvc, media, planes, name):
         for first, end in SPANS:
             assert seen(decoder.frames(first, end), planes) == whole[first:end], f"frames {first} to {end}"
         assert decoder.num_corrupt == 0
+
+
+@pytest.fixture
+def closed_to_cra(nvc, monkeypatch):
+    """Whatever is made of a CRA picture, it is no way in."""
+    monkeypatch.setattr(nvc.decoders, "kept_back", (HEVC_BLA, HEVC_CRA))
+
+
+def test_a_keyframe_that_gives_no_picture_is_entered_one_earlier(nvc, closed_to_cra, media):
+    """The frames before the wanted one are not given out."""
+    with NvDecoder(media("hevc")) as decoder:
+        assert np.flatnonzero(decoder.index.keyframe).tolist() == [0, 12, 24, 36, 48]
+        assert ([f.frame_index for f in decoder.frames(24, 26)], nvc.num_sessions) == ([24, 25], 2)
+        assert ([f.frame_index for f in decoder.frames(26, 30)], nvc.num_sessions) == ([26, 27, 28, 29], 2)
+        assert ([f.frame_index for f in decoder.frames(14, 16)], nvc.num_sessions) == ([14, 15], 3)
+        assert decoder.num_corrupt == 0
+
+
+def test_leading_pictures_without_their_references_are_no_way_in(nvc, closed_to_cra, media, planes):
+    """A driver that conceals them may still keep back the CRA picture."""
+    real = nvc.decoders
+
+    class Concealing(real):
+        leading = ()
+        grey = np.full(96 * 64 * 3 // 2, 128, np.uint8)
+
+        def _look_at(self, content, pts):
+            super()._look_at(content, pts)
+            if hevc_picture_type(content) in HEVC_RASL and self._withheld > pts:
+                self.leading = (*self.leading, pts)
+
+        def Decode(self, data):
+            found = super().Decode(data)
+            if found and self.leading:
+                found[:0] = [Surface(self.grey.ctypes.data, pts) for pts in sorted(self.leading)]
+                self.leading = ()
+            return found
+
+    nvc.decoders = Concealing
+    with NvDecoder(media("hevc")) as decoder:
+        for first in (12, 24, 36):
+            (frame,) = decoder.frames(first, first + 1)
+            assert (frame.frame_index, media.read_number(planes(frame.image)[0])) == (first, first)
+        assert (decoder.num_corrupt, nvc.num_sessions) == (0, 6)
+
+
+@pytest.mark.parametrize(("first", "tried"), [(150, [144, 132, 108, 60, 0]), (7, [0]), (149, [144, 132, 108, 60, 0])])
+def test_the_way_back_ends_at_the_first_frame_and_is_given_up_early(nvc, closed_to_cra, media, first, tried):
+    """A parser that waits for an IDR picture, of which there is one, gets no more packets than can be in its pipe."""
+    real, given_packets = nvc.decoders, []
+
+    class WaitingForIdr(real):
+        def __init__(self, *args):
+            super().__init__(*args)
+            given_packets.append(0)
+
+        def _look_at(self, content, pts):
+            super()._look_at(content, pts)
+            given_packets[-1] += 1
+            if self._withheld > -(2**40):
+                self._withheld = 2**40
+
+    nvc.decoders = WaitingForIdr
+    with NvDecoder(media("hevc", num_frames=300)) as decoder:
+        assert [f.frame_index for f in decoder.frames(first, first + 2)] == [first, first + 1]
+        assert decoder.num_corrupt == 0
+    assert len(given_packets) == len(tried)
+    for key, num in zip(tried, given_packets, strict=True):
+        assert num <= first - key + MAX_WITHHELD + 2
+
+
+@given(keyframe=st.lists(st.booleans(), min_size=1, max_size=200), data=st.data())
+def test_entries_go_back_ever_faster_and_end_at_the_start(keyframe, data):
+    index = FrameIndex(np.arange(len(keyframe)), np.array(keyframe), len(keyframe))
+    first = data.draw(st.integers(0, len(keyframe) - 1))
+    found = entries(index, first)
+    assert found[-1] == 0 and all(earlier < later for later, earlier in pairwise(found))
+    assert all(keyframe[key] for key in found[:-1])
+    assert found[0] == max((key for key in range(1, first + 1) if keyframe[key]), default=0)
+    assert len(found) <= 1 + len(keyframe).bit_length()
+
+
+def test_a_video_that_cannot_be_sought_is_entered_at_its_start():
+    assert entries(FrameIndex(np.arange(9), np.ones(9, bool), 9, seekable=False), 7) == [0]
+
+
+def test_a_known_index_is_not_read_again(nvc, media, monkeypatch):
+    path = media("closed gop")
+    with NvDecoder(path) as decoder:
+        index = decoder.index
+    monkeypatch.setattr("dft.engines.cuda.nvdec.scan", None)
+    with NvDecoder(path, index=index) as decoder:
+        assert decoder.index is index
+        assert [f.frame_index for f in decoder.frames(20, 23)] == [20, 21, 22]
+
+
+def test_a_picture_costs_one_copy(nvc, cupy, media, monkeypatch):
+    copies, real = [], cupy.cuda.runtime.memcpy2DAsync
+
+    def counted(*args):
+        copies.append(args)
+        real(*args)
+
+    monkeypatch.setattr(cupy.cuda.runtime, "memcpy2DAsync", counted)
+    with NvDecoder(media("closed gop")) as decoder:
+        assert len(list(decoder.frames(0, 20))) == len(copies) == 20
+
+
+def test_engines_are_counted_once(nvc, monkeypatch):
+    asked, real = [], nvc.GetDecoderCaps
+
+    def counted(**args):
+        asked.append(args["gpuid"])
+        return real(**args)
+
+    monkeypatch.setattr(nvc, "GetDecoderCaps", counted)
+    assert [num_engines(), num_engines(), num_engines(1)] == [7, 7, 7]
+    assert asked == [0, 1]
+
+
+@pytest.mark.parametrize("caps", [{}, {"num_decoder_engines": 0}])
+def test_an_untold_number_of_engines_is_one(nvc, monkeypatch, caps):
+    monkeypatch.setattr(nvc, "GetDecoderCaps", lambda **_: caps)
+    assert num_engines() == 1
+
+
+def test_without_nvdec_there_is_one_engine(nvc, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("CUDA driver API error")
+
+    monkeypatch.setattr(nvc, "GetDecoderCaps", fail)
+    assert num_engines() == 1
+    num_engines.cache_clear()
+    monkeypatch.setattr("dft.engines.cuda.nvdec.why_no_pynvvideocodec", lambda: "it is not installed")
+    assert num_engines() == 1
 
 
 def test_an_iteration_goes_on_where_the_last_one_stopped(nvc, media, planes):

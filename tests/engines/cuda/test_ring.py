@@ -67,6 +67,40 @@ def test_a_slot_is_not_written_before_its_readers_are_through(cupy):
     assert (seen, ring.num_slots) == ([0, 1, 2, 3, 4], 1)
 
 
+def test_readers_events_are_used_again(cupy, monkeypatch):
+    """One for the slot and one for each reader of it, however many pictures there are."""
+    real, made = cupy.cuda.Event, []
+
+    def counted(**options):
+        made.append(real(**options))
+        return made[-1]
+
+    monkeypatch.setattr(cupy.cuda, "Event", counted)
+    ring, producer, seen = Ring(16, 16), cupy.cuda.Stream(), []
+    readers = [cupy.cuda.Stream() for _ in range(2)]
+    for value in range(20):
+        image = filled(ring, producer, value)
+        for reader in readers:
+            with image.reading(reader):
+                reader.enqueue(lambda luma=image.y: seen.append(int(luma[0, 0])))
+        del image
+    for stream in (producer, *readers):
+        stream.synchronize()
+    assert (len(made), seen) == (3, [value for value in range(20) for _ in readers])
+
+
+def test_a_reader_that_fails_is_waited_for(cupy):
+    ring, producer, reader, seen = Ring(16, 16), cupy.cuda.Stream(), cupy.cuda.Stream(), []
+    image = filled(ring, producer, 4)
+    with pytest.raises(KeyError, match="mine"), image.reading(reader):
+        reader.enqueue(lambda luma=image.y: seen.append(int(luma[0, 0])))
+        raise KeyError("mine")
+    del image
+    held = filled(ring, producer, 5)
+    producer.synchronize()
+    assert seen == [4] and int(held.y[0, 0]) == 5
+
+
 def test_several_readers_are_all_waited_for(cupy):
     ring, producer, seen = Ring(16, 16), cupy.cuda.Stream(), []
     readers = [cupy.cuda.Stream() for _ in range(3)]
