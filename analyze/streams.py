@@ -47,6 +47,7 @@ class StreamsReport:
         decode_ms: Median and 95th percentile of the time that a frame takes to come, decoders alone.
         copied_share: Bytes that crossed between host and GPU during stage 1, by bytes of the decoded frames; None on
             the CPU.
+        batch_size: Mean number of pictures in a batch of inference, or None.
         inference_ms: Median and 95th percentile of the time from beginning a batch to its answer, or None.
         cores: Cores that stage 1 kept busy.
         memory_mb: GPU memory of each stream, its share of libraries and networks included, 10^6 bytes; None on the CPU.
@@ -61,6 +62,7 @@ class StreamsReport:
     share: float
     decode_ms: tuple[float, float]
     copied_share: float | None
+    batch_size: float | None
     inference_ms: tuple[float, float] | None
     cores: float
     memory_mb: float | None
@@ -74,6 +76,7 @@ class StreamsReport:
             f"{self.cores:.1f} cores",
         ]
         if self.inference_ms is not None:
+            details.append(f"batches of {self.batch_size:.1f}")
             details.append(f"inference {self.inference_ms[0]:.2f} ms a batch, 95 % within {self.inference_ms[1]:.2f}")
         if self.memory_mb is not None:
             details.append(f"{self.memory_mb:.0f} MB of GPU memory a stream")
@@ -109,7 +112,7 @@ class _Seen:
 
     samples: tuple[NDArray[np.float64], ...]  # of each stream: (time, frames) pairs from WARM_FRAMES on
     frame_seconds: NDArray[np.float64]
-    batch_seconds: NDArray[np.float64]
+    batches: NDArray[np.float64]  # pictures and seconds of each
     num_frames: int
     num_bytes: int | None
     core_seconds: float
@@ -161,14 +164,15 @@ def bench_streams(
     decode_fps, analyze_fps = _fps(decoding), _fps(looking)
     info = probe(video)
     frame_bytes = info.width * info.height * 3 // 2
-    batches = np.concatenate([seen.batch_seconds for seen in looking])
+    batches = np.concatenate([seen.batches for seen in looking])
     num_frames, copied = sum(seen.num_frames for seen in looking), [seen.num_bytes for seen in looking]
     longest = max(float(samples[-1, 0] - samples[0, 0]) for seen in looking for samples in seen.samples)
     return StreamsReport(
         num_streams, len(looking), round(decode_fps, 1), round(analyze_fps, 1), round(analyze_fps / decode_fps, 3),
         _middle_and_most(np.concatenate([seen.frame_seconds for seen in decoding])),
         None if None in copied else sum(filter(None, copied)) / (num_frames * frame_bytes),
-        _middle_and_most(batches) if len(batches) else None,
+        float(batches[:, 0].mean()) if len(batches) else None,
+        _middle_and_most(batches[:, 1]) if len(batches) else None,
         round(sum(seen.core_seconds for seen in looking) / longest, 2),
         None if before is None or during is None else (during.memory_mb - before.memory_mb) / num_streams,
         None if during is None else during.decode_percent, looking[0].rung,
@@ -220,11 +224,11 @@ def _run(task: _Task, kind: Kind, num: int, warm: Callable[[], None]) -> _Seen:
         works = [partial(_over_and_over, one, count) for one, count in zip(passes, counts, strict=True)]
         share_out(works, [_do] * num)
         after = transferred_bytes(task.device)
-        batch_seconds = [getattr(own.detector, "batch_seconds", ()) for own in eyes[:1]]
+        batches = [batch for own in eyes[:1] for batch in getattr(own.detector, "recent_batches", ())]
         return _Seen(
             tuple(np.array(count.samples) for count in counts),
             np.concatenate([np.array(count.frame_seconds) for count in counts]),
-            np.array([seconds for own in batch_seconds for seconds in own]),
+            np.array(batches, np.float64).reshape(-1, 2),
             sum(count.frames for count in counts),
             None if after is None or copied is None else after - copied,
             time.process_time() - spent,

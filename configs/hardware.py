@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import sys
+from functools import cache
 from pathlib import Path
 
 
@@ -12,6 +13,16 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def has_avx512() -> bool:
+    """Whether this machine's cores have AVX-512, as far as Linux tells."""
+    try:
+        flags = next(line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "flags" in line)
+    except (OSError, StopIteration):
+        return False
+    return "avx512f" in flags.split()
 
 
 def why_no_cuda() -> str | None:

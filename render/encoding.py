@@ -1,23 +1,69 @@
 """Decode, compose and encode the segments that are missing, each stage in a thread of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
 
+from ..configs.errors import EngineError
 from ..engines.devices import DeviceChoice, open_encoder
 from ..engines.join import Facts, facts
 from ..engines.prefetch import prefetch
-from ..engines.protocols import Compositor, Decoder, EncodeOptions, Frame
+from ..engines.protocols import Compositor, Decoder, EncodeOptions, Encoder, Frame
 from .camera.plan import CameraPlan
 from .segments import Encoded, Segment, SegmentStore
 from .stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
 
 DECODED_AHEAD = 6  # frames; a few let the stages run evenly, and a 4K frame has 12 MB
 COMPOSED_AHEAD = 4
 
 NOTHING = Facts(0, 0, "", "")  # of a segment whose frames are all damaged
+
+
+class RungLostError(EngineError):
+    """An encoder refuses or fails, and another may do its work.
+
+    Attributes:
+        error: What it says.
+    """
+
+    def __init__(self, error: EngineError):
+        super().__init__(error.what, got=error.got)
+        self.error = error
+
+
+class Progress(Protocol):
+    """Is told how far the encoding of one output is."""
+
+    def begin(self, reused: int) -> None:
+        """The output begins, or begins again, with so many frames that need not be encoded."""
+
+    def __call__(self) -> None:
+        """One more frame is encoded."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The encoder that has encoded a video.
+
+    Attributes:
+        rung: Its name, see :func:`dft.engines.devices.encoder_rungs`.
+        why: Why those before it were not taken, one clause each.
+    """
+
+    rung: str
+    why: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know: nothing where the first encoder was taken."""
+        return (f"encoded on {self.rung}: {'; '.join(self.why)}",) if self.why else ()
 
 
 class SegmentEncoder:
@@ -30,8 +76,8 @@ class SegmentEncoder:
         options: For the encoder.
         device: Where it encodes.
         store: Where finished segments go.
-        watch: Gets the seconds of ``decode``, ``compose``, ``encode``, ``finish`` (of segments, while the next one is
-            encoded) and ``wait`` (of the encoder for the others).
+        watch: Gets the seconds of ``decode``, ``compose``, ``open`` (of encoders), ``encode``, ``finish`` (of segments,
+            while the next one is encoded) and ``wait`` (of the encoder for the others).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - everything that a frame passes through
@@ -41,39 +87,85 @@ class SegmentEncoder:
         self._decoder, self._compositor, self._camera = decoder, compositor, camera
         self._options, self._device, self._store, self._watch = options, device, store, watch
 
-    def encode(self, segments: Sequence[Segment], count: Callable[[], None]) -> None:
-        """Encode ``segments``, ascending, into the store; ``count`` is called after each frame.
+    def encode_missing(self, ways: Mapping[str, Sequence[Segment]], progress: Progress) -> Chosen:
+        """Encode what the store lacks, all on one rung: pieces of different encoders cannot be joined.
+
+        The rung with the most frames in the store comes first, then the best. Where one fails midway, what it lacks is
+        tried again as long as that finishes any segment; then the next rung encodes everything.
+
+        Args:
+            ways: The video's segments in order, by the rung that encodes them, the best first. Their keys differ.
+            progress: Is told of each frame.
 
         Raises:
             OutputError: A segment cannot be written.
             VideoError: The input cannot be read.
+            EngineError: The last rung fails.
         """
+        order = sorted(ways, key=lambda rung: -self._num_reused(ways[rung]))
+        *others, last = order[: order.index(list(ways)[-1]) + 1]  # nothing comes after the one that is always there
+        why: list[str] = []
+        for rung in others:
+            try:
+                self._encode_patiently(ways[rung], rung, progress)
+                return Chosen(rung, tuple(why))
+            except RungLostError as lost:
+                why.append(f"not {rung}: {lost}")
+                log.info("%s", why[-1])
+        try:
+            self._encode(ways[last], last, progress)
+        except RungLostError as lost:
+            raise lost.error from lost
+        return Chosen(last, tuple(why))
+
+    def _encode_patiently(self, segments: Sequence[Segment], rung: str, progress: Progress) -> None:
+        while True:
+            before = self._num_reused(segments)
+            try:
+                return self._encode(segments, rung, progress)
+            except RungLostError as lost:
+                if self._num_reused(segments) == before:
+                    raise
+                log.warning("%s failed and is tried once more: %s", rung, lost)
+
+    def _num_reused(self, segments: Sequence[Segment]) -> int:
+        return sum(segment.end - segment.first for segment in segments if self._store.has(segment))
+
+    def _encode(self, segments: Sequence[Segment], rung: str, progress: Progress) -> None:
+        progress.begin(self._num_reused(segments))
+        missing = [segment for segment in segments if not self._store.has(segment)]
         pending: Future[None] | None = None
         # the encoder's last frames come out while the next segment is being encoded
         with ThreadPoolExecutor(1, "dft-finish") as finisher:
-            for written in self._written(segments, count):
-                if pending is not None:
-                    pending.result()
+            for written in self._written(missing, rung, progress):
+                with written:
+                    if pending is not None:
+                        pending.result()
                 pending = finisher.submit(written.finish)
             if pending is not None:
                 pending.result()
 
-    def _written(self, segments: Sequence[Segment], count: Callable[[], None]) -> Iterator["_Open"]:
+    def _written(self, segments: Sequence[Segment], rung: str, progress: Progress) -> Iterator["_Open"]:
         """Each segment when all its frames have been given to its encoder."""
         for run in _runs(segments):
-            with self._canvases(run[0].first, run[-1].end) as canvases:
-                waited = self._watch.each("wait", canvases)
-                canvas = next(waited, None)
+            with closing(self._watch.each("wait", self._canvases(run[0].first, run[-1].end))) as canvases:
+                canvas: Frame | None = None
                 for segment in run:
-                    with _Open(segment, self._options, self._device, self._store, self._watch) as opened:
+                    with self._opened(segment, rung) as opened:
+                        canvas = canvas or next(canvases, None)  # decoding begins when there is an encoder
                         while canvas is not None and canvas.frame_index < segment.end:
                             opened.write(canvas)
-                            count()
-                            canvas = next(waited, None)
+                            progress()
+                            canvas = next(canvases, None)
                     yield opened
 
-    @contextmanager
-    def _canvases(self, first: int, end: int) -> Iterator[Iterator[Frame]]:
+    def _opened(self, segment: Segment, rung: str) -> "_Open":
+        unfinished = self._store.unfinished_path(segment)
+        with self._watch.measure("open"), _giving_up():
+            encoder = open_encoder(unfinished, self._options, self._device, rung)
+        return _Open(segment, unfinished, encoder, self._store, self._watch)
+
+    def _canvases(self, first: int, end: int) -> Iterator[Frame]:
         """Composed frames in order; decoding and composing run ahead."""
 
         def composed(frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -83,23 +175,26 @@ class SegmentEncoder:
                 yield Frame(frame.frame_index, frame.pts, canvas)
 
         decoded = self._watch.each("decode", self._decoder.frames(first, end))
-        with (
-            prefetch(decoded, DECODED_AHEAD) as frames,
-            prefetch(composed(frames), COMPOSED_AHEAD) as canvases,
-        ):
-            yield canvases
+        with prefetch(decoded, DECODED_AHEAD) as frames, prefetch(composed(frames), COMPOSED_AHEAD) as canvases:
+            yield from canvases
+
+
+@contextmanager
+def _giving_up() -> Iterator[None]:
+    """What an encoder says is a reason to try another one."""
+    try:
+        yield
+    except EngineError as error:
+        raise RungLostError(error) from error
 
 
 class _Open:
     """A segment that is being encoded; as a context it closes its encoder after an error."""
 
-    def __init__(
-        self, segment: Segment, options: EncodeOptions, device: DeviceChoice, store: SegmentStore, watch: Stopwatch
-    ):
-        self._segment, self._store, self._watch = segment, store, watch
-        self._unfinished = store.unfinished_path(segment)
+    def __init__(self, segment: Segment, unfinished: Path, encoder: Encoder, store: SegmentStore, watch: Stopwatch):
+        self._segment, self._unfinished, self._encoder = segment, unfinished, encoder
+        self._store, self._watch = store, watch
         self._frames: list[int] = []
-        self._encoder = open_encoder(self._unfinished, options, device)
 
     def __enter__(self) -> "_Open":
         return self
@@ -109,16 +204,27 @@ class _Open:
             self._encoder.close()
 
     def write(self, canvas: Frame) -> None:
-        """Encode one frame."""
-        with self._watch.measure("encode"):
+        """Encode one frame.
+
+        Raises:
+            RungLostError: The encoder fails.
+            OutputError: The file cannot be written any further.
+        """
+        with self._watch.measure("encode"), _giving_up():
             self._encoder.write(canvas.image, canvas.pts)
         self._frames.append(canvas.frame_index)
 
     def finish(self) -> None:
-        """Complete the file, and note it in the store."""
+        """Complete the file, and note it in the store.
+
+        Raises:
+            RungLostError: The encoder fails.
+            OutputError: The file cannot be completed.
+        """
         segment = self._segment
-        with self, self._watch.measure("finish"):
-            self._encoder.finish()
+        with self._watch.measure("finish"):
+            with self._encoder, _giving_up():  # which closes it: a card has few
+                self._encoder.finish()
             known = facts(self._unfinished)[0] if self._frames else NOTHING
             missing = sorted({*range(segment.first, segment.end)} - set(self._frames))
             self._unfinished.replace(self._store.path(segment))

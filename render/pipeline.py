@@ -4,11 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from ..configs.errors import CorruptVideoError
 from ..configs.rendering import EncodeSettings, RenderSettings
-from ..engines.devices import open_compositor
+from ..engines.devices import encoder_rungs, open_compositor
 from ..engines.join import JoinOptions, Piece, check_container, join
 from ..engines.protocols import Canvas, EncodeOptions, VideoInfo
 from ..trackio.atomic import atomic_output, check_output
@@ -17,7 +18,7 @@ from .camera.plan import CameraPlan
 from .encoding import SegmentEncoder
 from .job import Job, opened, output_paths, tracks_path
 from .qc import Input, QualityReport, check_report_path, measure, read_report, write_report
-from .segments import SegmentStore, divide, segments_of
+from .segments import Segment, SegmentStore, divide, segments_of
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ class RenderReport:
         duration_seconds: From the first frame's start to the last one's end.
         seconds: Wall-clock time of the whole pass.
         fps: Frames written per second of that time.
-        stages: Wall-clock seconds of each stage; ``decode``, ``compose`` and ``encode`` run side by side, and ``wait``
-            is the encoder's for the others.
+        stages: Wall-clock seconds of each stage; ``decode``, ``compose`` and ``encode`` run side by side, ``wait`` is
+            the encoder's for the others, and ``open`` what opening encoders took.
         quality: What a check of each finished video found.
         notes: What a reader should know: what could not be kept, what was missing.
     """
@@ -118,52 +119,77 @@ def render(  # noqa: PLR0913 - the public call, with the options of the command
 
 
 class _Counter:
-    """Tells the caller's ``progress`` how far the rendering is."""
+    """Tells the caller's ``progress`` how far the rendering is; implements ``encoding.Progress``.
+
+    Attributes:
+        reused: Frames of all outputs that need not be encoded.
+    """
 
     def __init__(self, total: int, progress: Progress | None):
         self.reused = 0
-        self._done, self._total, self._progress = 0, total, progress
+        self._before, self._reused, self._done = 0, 0, 0  # of the outputs before; of this one
+        self._total, self._progress = total, progress
 
-    def reuse(self, frames: int) -> None:
-        """So many frames need not be encoded."""
-        self.reused += frames
-        self._done += frames
+    def begin(self, reused: int) -> None:
+        """An output begins, or begins again on another encoder."""
+        self._reused = self._done = reused
 
     def __call__(self) -> None:
         """One more frame is encoded."""
         self._done += 1
         if self._progress is not None:
-            self._progress(self._done, self._total)
+            self._progress(self._before + self._done, self._total)
+
+    def end(self, frames: int) -> None:
+        """The output, of so many frames, is done."""
+        self.reused += self._reused
+        self._before += frames
 
 
 def _render_one(job: Job, camera: CameraPlan, output: Path, count: _Counter, *, overwrite: bool) -> QualityReport:
     """Encode what is missing of one output, join it, and check it."""
     info, index, encode = job.decoder.info, job.decoder.index, job.settings.encode
     options = encode_options(camera.canvas, info, encode)
-    circumstances = {"input": fingerprint(job.video), "picture": asdict(job.picture), "options": asdict(options)}
-    segments = segments_of(camera, index.pts, divide(index.pts, info.time_base, encode.segment_seconds), circumstances)
+    ways = _ways(job, camera, options)
     store = SegmentStore(output)
     with job.watch.measure("reuse"):
         earlier = read_report(output) if encode.reuse else None
-        store.look(segments, earlier.segments if earlier is not None else ())
-    count.reuse(sum(segment.end - segment.first for segment in segments if store.has(segment)))
+        store.look(chain(*ways.values()), earlier.segments if earlier is not None else ())
     with store.opened():
         with open_compositor(job.device, camera.canvas) as compositor:
             encoder = SegmentEncoder(job.decoder, compositor, camera, options, job.device, store, job.watch)
-            encoder.encode([segment for segment in segments if not store.has(segment)], count)
+            chosen = encoder.encode_missing(ways, count)
+        segments = ways[chosen.rung]
+        count.end(len(camera))
         pieces = store.pieces(segments, index.pts)
         if not pieces:
             raise CorruptVideoError(f"not one frame of {job.video} could be decoded", hint="check that the file plays")
         joining = JoinOptions(info.time_base, index.end_pts, info.fps, encode.audio)
         with atomic_output(output, overwrite=overwrite) as unfinished, job.watch.measure("mux"):
             losses = join(pieces, unfinished, joining, job.video)
-    notes = (*job.notes, *_lost_frames(pieces, len(index)), *camera.notes, *_picture_notes(job.source, encode), *losses)
+    notes = (
+        *job.notes, *_lost_frames(pieces, len(index)), *camera.notes, *_picture_notes(job.source, encode),
+        *chosen.notes, *losses,
+    )  # fmt: skip
     with job.watch.measure("check"):
         source = Input(job.video, job.source, index, job.track_file.metadata)
-        report = measure(output, source, camera, store.encoded(segments), notes)
+        report = measure(output, source, camera, store.encoded(segments), notes, chosen.rung)
         write_report(report, output)
     store.remove()
     return report
+
+
+def _ways(job: Job, camera: CameraPlan, options: EncodeOptions) -> dict[str, list[Segment]]:
+    """The segments as each of the device's encoders would make them, the best first.
+
+    The encoder is part of a segment's key: what one has made is never joined with, or taken for, what another makes.
+    """
+    info, index = job.decoder.info, job.decoder.index
+    spans = divide(index.pts, info.time_base, job.settings.encode.segment_seconds)
+    shared = {"input": fingerprint(job.video), "picture": asdict(job.picture), "options": asdict(options)}
+    return {
+        rung: segments_of(camera, index.pts, spans, {**shared, "encoder": rung}) for rung in encoder_rungs(job.device)
+    }
 
 
 def encode_options(canvas: Canvas, info: VideoInfo, encode: EncodeSettings) -> EncodeOptions:

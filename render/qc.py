@@ -70,6 +70,7 @@ class QualityReport(Record):
         suspects_greatest: The largest of their probabilities, or 0.
         notes: What a reader should know, in words.
         segments: What the video was made of, for the next rendering.
+        encoder: What encoded it: ``cpu``, ``nvenc`` or ``ffmpeg-nvenc``.
     """
 
     profile: str
@@ -87,6 +88,7 @@ class QualityReport(Record):
     suspects_greatest: float
     notes: tuple[str, ...]
     segments: tuple[Encoded, ...]
+    encoder: str
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -106,7 +108,7 @@ def report_path(output: Path) -> Path:
 
 
 def measure(
-    output: Path, source: Input, camera: CameraPlan, encoded: tuple[Encoded, ...], notes: tuple[str, ...]
+    output: Path, source: Input, camera: CameraPlan, encoded: tuple[Encoded, ...], notes: tuple[str, ...], encoder: str
 ) -> QualityReport:
     """Compare a finished video with its input.
 
@@ -116,6 +118,7 @@ def measure(
         camera: What every tile shows.
         encoded: What the video was joined of.
         notes: What a reader should know.
+        encoder: What encoded it.
 
     Raises:
         VideoError: A file cannot be read.
@@ -144,6 +147,7 @@ def measure(
         suspects_greatest=round(max(suspects, default=0.0), 3),
         notes=notes,
         segments=encoded,
+        encoder=encoder,
     )
 
 

@@ -1,7 +1,7 @@
 """How long each stage of a rendering works."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ class Stopwatch:
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
-    def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+    def each(self, stage: str, items: Iterable[T]) -> Generator[T]:
         """The items, with the time that each takes to come added."""
         iterator = iter(items)
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import ceil, floor
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -141,7 +141,7 @@ def _sample(sources: Sequence[Plane], crop: Rect, targets: Sequence[Plane], rota
         if rotation:
             picture = _plane(cv2.rotate(picture, ROTATE[rotation]))
         if target.dtype == np.uint16:  # interpolation overshoots, and OpenCV saturates at 16 bits only
-            cv2.min(picture, cast(Any, MAX_10_BIT), dst=target)
+            cv2.threshold(picture, MAX_10_BIT, 0, cv2.THRESH_TRUNC, dst=target)  # cv2.min takes one pixel for a scalar
         else:
             np.copyto(target, picture)
 
@@ -325,8 +325,9 @@ def _cut(source: Plane, place: Place) -> Plane:
     inside = source[top:bottom, left:right]
     if inside.shape == (height, width):
         return inside
-    borders = (top - y, y + height - bottom, left - x, x + width - right)
-    return _plane(cv2.copyMakeBorder(inside, *borders, cv2.BORDER_REPLICATE))
+    above, before = min(max(top - y, 0), height - (bottom - top)), min(max(left - x, 0), width - (right - left))
+    below, behind = height - (bottom - top) - above, width - (right - left) - before
+    return _plane(cv2.copyMakeBorder(inside, above, below, before, behind, cv2.BORDER_REPLICATE))
 
 
 def _plane(picture: Any) -> Plane:

@@ -1,7 +1,8 @@
 """Encoding on the CPU with x264, x265 or SVT-AV1, through PyAV."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import av.error
 import numpy as np
 
 from ...configs.errors import EngineError
+from ...configs.hardware import has_avx512
 from ..foreign import writing
 from ..hdr import svt_av1_params, x265_params
 from ..protocols import Closing, Colour, EncodeOptions
@@ -59,6 +61,9 @@ class PyAvEncoder(Closing):
         try:
             with writing(path):
                 self._stream = _add_stream(self._container, options, library)
+            with _encoding(self._stream):
+                self._stream.codec_context.open()
+            with writing(path):
                 self._container.start_encoding()
         except BaseException:
             self.close()
@@ -69,7 +74,7 @@ class PyAvEncoder(Closing):
 
         Raises:
             OutputError: The file cannot be written any further.
-            EngineError: ``pts`` does not ascend.
+            EngineError: ``pts`` does not ascend, or the encoder fails.
         """
         if self._latest is not None and pts <= self._latest:
             raise EngineError("a frame came out of order", got=f"pts {pts}", expected=f"more than {self._latest}")
@@ -78,17 +83,17 @@ class PyAvEncoder(Closing):
         frame.pict_type = 0  # the encoder decides
         self._latest, self._places[pts] = pts, self._num_written
         self._num_written += 1
-        with writing(self._path):
-            self._mux(self._stream.encode(frame))
+        self._encode(frame)
 
     def finish(self) -> None:
         """Encode what is buffered and complete the file.
 
         Raises:
             OutputError: The file cannot be completed.
+            EngineError: The encoder fails.
         """
+        self._encode(None)
         with writing(self._path):
-            self._mux(self._stream.encode(None))
             self._container.close()
 
     def close(self) -> None:
@@ -97,12 +102,25 @@ class PyAvEncoder(Closing):
             with suppress(av.error.FFmpegError, OSError, ValueError):  # a full disk, told before
                 self._container.close()
 
-    def _mux(self, packets: list[Any]) -> None:
-        for packet in packets:
-            packet.pts = self._places.pop(packet.pts) * self._step
-            packet.dts = (self._num_muxed - MAX_REORDER) * self._step  # x265 gives none for a single picture
-            self._num_muxed += 1
-            self._container.mux_one(packet)
+    def _encode(self, frame: Any) -> None:
+        with _encoding(self._stream):
+            packets = self._stream.encode(frame)
+        with writing(self._path):
+            for packet in packets:
+                packet.pts = self._places.pop(packet.pts) * self._step
+                packet.dts = (self._num_muxed - MAX_REORDER) * self._step  # x265 gives none for a single picture
+                self._num_muxed += 1
+                self._container.mux_one(packet)
+
+
+@contextmanager
+def _encoding(stream: Any) -> Iterator[None]:
+    """Turn what FFmpeg says about an encoder into an ``EngineError``: what it lacks is never the file's fault."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EngineError(f"the encoder {stream.codec_context.name} fails", got=reason) from error
 
 
 def _add_stream(container: Any, options: EncodeOptions, library: Library | None) -> Any:
@@ -127,6 +145,10 @@ def library_options(options: EncodeOptions) -> dict[str, str]:
     chosen = {"preset": options.preset}
     if options.bitrate is None:
         chosen["crf"] = str(options.crf)
+    if options.codec == "h264" and has_avx512():
+        # with AVX-512 x264 gives other bits from run to run where the width is no multiple of 64 (seen in build 165, in
+        # PyAV 18.1): a rendering that goes on must give what an undisturbed one gives
+        chosen["x264-params"] = "asm=avx2"
     if options.codec == "hevc":
         params = {"log-level": "error", "open-gop": "0", **(x265_params(options.hdr) if options.hdr else {})}
         chosen["x265-params"] = _joined(params)

@@ -104,6 +104,24 @@ def empty(width: int, height: int, colour: Colour, depth: int = 8) -> YuvImage:
     return YuvImage(y, u, v, colour, owner=frame)
 
 
+def lying_in(values: NDArray[np.uint8 | np.uint16], width: int, height: int, colour: Colour) -> YuvImage:
+    """A picture in memory of the caller's, which FFmpeg's encoders take as it is; it is not copied.
+
+    Args:
+        values: ``(width * height * 3 / 2,)`` uint8 or uint16 (10 bits): the planes one after the other.
+        width: In pixels, even.
+        height: In pixels, even.
+        colour: How the values are meant.
+    """
+    import av
+
+    luma, half = width * height, (height // 2, width // 2)
+    y, u, v = values[:luma].reshape(height, width), *values[luma:].reshape(2, *half)
+    depth = 8 if values.dtype == np.uint8 else 10
+    frame = av.VideoFrame.from_dlpack([y, u, v], format=PIXEL_FORMATS[depth])
+    return YuvImage(y, u, v, colour, owner=frame)
+
+
 def blank(width: int, height: int, colour: Colour) -> YuvImage:
     """A black picture of ``width`` x ``height`` pixels."""
     chroma_shape = ((height + 1) // 2, (width + 1) // 2)

@@ -1,9 +1,9 @@
 """One inference thread for all streams of a GPU: it gathers frames of many streams into batches, fairly.
 
-A batch is begun when it is full, when its oldest item has waited long enough, or when nothing more can come because
-every stream that is at work waits for answers. One batch is under way on the GPU while the next one is gathered, so
-answers are read one batch late. The rules are in :class:`Queues`, which knows no threads and no clock;
-:class:`Batcher` runs them.
+A batch is begun when it is full, when its oldest item has waited long enough, or when the GPU is idle and nothing more
+can come, because every stream that is at work waits for answers. While one batch is under way another one can begin
+behind it, so that the GPU never waits for us; answers are read and given in a second thread. The rules are in
+:class:`Queues`, which knows no threads and no clock; :class:`Batcher` runs them.
 """
 
 import threading
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import inf
+from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from ...configs.errors import EngineError
@@ -22,6 +23,9 @@ MAX_BATCH = 32
 MAX_WAIT_SECONDS = 0.006
 IDLE_SECONDS = 0.1  # after which nothing is expected of a stream: a video's second looks are rare
 MAX_WAITING = 64  # items of one stream, after which it is held back
+MAX_UNDER_WAY = 2  # batches: one that runs, and one behind it
+TURN = 8  # items that a stream may give at a time: what was handed in together is answered together
+NUM_REMEMBERED = 4096  # batches whose times are kept
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,18 +50,19 @@ class Request(Generic[T, R]):
     Attributes:
         items: What is to be worked on.
         answer: Becomes the results in the order of ``items``, or the error.
-        results: Those that are there so far.
     """
 
     items: Sequence[T]
     answer: Future[list[R]] = field(default_factory=Future)
-    results: dict[int, R] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._results: dict[int, R] = {}
 
     def give(self, position: int, result: R) -> None:
         """Note the result of one item."""
-        self.results[position] = result
-        if len(self.results) == len(self.items) and not self.answer.done():
-            self.answer.set_result([self.results[i] for i in range(len(self.items))])
+        self._results[position] = result
+        if len(self._results) == len(self.items) and not self.answer.done():
+            self.answer.set_result([self._results[i] for i in range(len(self.items))])
 
     def fail(self, error: BaseException) -> None:
         """Note that an item failed, and with it the request."""
@@ -65,7 +70,7 @@ class Request(Generic[T, R]):
             self.answer.set_exception(error)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Item(Generic[T, R]):
     """One item in a queue.
 
@@ -88,9 +93,11 @@ class Item(Generic[T, R]):
 
 
 class Queues(Generic[T, R]):
-    """Which items make the next batch: round-robin over the streams, in order within each. Not thread-safe.
+    """Which items make the next batch: streams in turn, in order within each. Not thread-safe.
 
-    Every stream that has items when a batch is made is served within the next ``ceil(streams / max_batch)`` batches.
+    A stream whose turn it is gives up to :data:`TURN` items, so that streams that hand in a few at a time are answered
+    whole, and hand in again while others are served. No other stream gets two turns meanwhile, but for one that goes on
+    where the batch before was full.
 
     Args:
         max_batch: Items in a batch.
@@ -103,6 +110,8 @@ class Queues(Generic[T, R]):
         self._under_way: dict[int, int] = {}
         self._last: dict[int, float] = {}  # when a stream last handed something in, or was answered
         self._turn: deque[int] = deque()  # streams, the next one to be served first
+        self._left = TURN  # of the first one's turn
+        self._num_waiting, self._num_batches = 0, 0
 
     def open(self, stream: int) -> None:
         """Add a stream."""
@@ -111,32 +120,49 @@ class Queues(Generic[T, R]):
 
     def close(self, stream: int) -> list[Item[T, R]]:
         """Take a stream away; returns its items that were not begun."""
+        if self._turn[0] == stream:
+            self._left = TURN
         self._turn.remove(stream)
         del self._under_way[stream], self._last[stream]
-        return list(self._waiting.pop(stream))
+        left = list(self._waiting.pop(stream))
+        self._num_waiting -= len(left)
+        return left
 
     def add(self, stream: int, request: Request[T, R], now: float) -> None:
         """Queue the items of a request."""
         self._last[stream] = now
         self._waiting[stream].extend(Item(stream, request, i, now) for i in range(len(request.items)))
+        self._num_waiting += len(request.items)
 
     def num_waiting(self, stream: int) -> int:
         """Items of a stream that are not begun."""
         return len(self._waiting[stream])
 
+    @property
+    def num_streams(self) -> int:
+        """Streams that are open."""
+        return len(self._waiting)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be begun."""
+        return self._num_waiting == 0
+
     def due(self) -> float | None:
-        """The time at which the next batch is to begin at the latest; None if nothing waits."""
-        heads = [items[0].since for items in self._waiting.values() if items]
-        return min(heads) + self._max_wait if heads else None
+        """The time at which the next batch is to begin at the latest; None if none can begin now."""
+        if self._num_waiting == 0 or self._num_batches >= MAX_UNDER_WAY:
+            return None
+        return min(items[0].since for items in self._waiting.values() if items) + self._max_wait
 
     def is_ready(self, now: float) -> bool:
         """Whether a batch should begin."""
         due = self.due()
         if due is None:
             return False
-        if now >= due or sum(map(len, self._waiting.values())) >= self._max_batch:
+        if now >= due or self._num_waiting >= self._max_batch:
             return True
-        return not any(self._is_expected(stream, now) for stream in self._waiting)
+        # behind another batch, one that is not full would begin no sooner, and would be smaller
+        return self._num_batches == 0 and not any(self._is_expected(stream, now) for stream in self._waiting)
 
     def _is_expected(self, stream: int, now: float) -> bool:
         """Whether a stream may soon bring something: it is at work, and does not wait for an answer."""
@@ -145,57 +171,82 @@ class Queues(Generic[T, R]):
         return now - self._last[stream] < IDLE_SECONDS
 
     def take(self) -> list[Item[T, R]]:
-        """The next batch: one item of each stream in turn, until it is full or nothing is left."""
+        """The next batch: of each stream in turn, until it is full or nothing is left."""
         taken: list[Item[T, R]] = []
-        passed_over = 0
-        while len(taken) < self._max_batch and passed_over < len(self._turn):
-            stream = self._turn[0]
-            self._turn.rotate(-1)
-            if not self._waiting[stream]:
-                passed_over += 1
-                continue
-            passed_over = 0
-            taken.append(self._waiting[stream].popleft())
-            self._under_way[stream] += 1
+        wanted = min(self._max_batch, self._num_waiting)
+        while len(taken) < wanted:
+            items = self._waiting[self._turn[0]]
+            num = min(len(items), self._left, wanted - len(taken))
+            taken += [items.popleft() for _ in range(num)]
+            self._under_way[self._turn[0]] += num
+            self._left -= num
+            if not items or self._left == 0:
+                self._turn.rotate(-1)
+                self._left = TURN
+        self._num_waiting -= len(taken)
+        self._num_batches += 1
         return taken
 
-    def done(self, items: Sequence[Item[T, R]], now: float) -> None:
-        """Note that items are no longer under way."""
-        for item in items:
+    def done(self, batch: Sequence[Item[T, R]], now: float) -> None:
+        """Note that a batch is no longer under way."""
+        self._num_batches -= 1
+        for item in batch:
             if item.stream in self._under_way:
                 self._under_way[item.stream] -= 1
                 self._last[item.stream] = now
 
 
+@dataclass(eq=False)
+class _Begun(Generic[T, R]):
+    """A batch under way."""
+
+    batch: list[Item[T, R]]
+    ticket: Ticket[Sequence[R]]
+    since: float
+
+
 class Batcher(Closing, Generic[T, R]):
-    """Gathers batches from many streams in a thread of its own.
+    """Gathers batches from many streams in a thread of its own, and gives the answers in another.
 
     Args:
-        submit: Begins the work on a batch; the ticket's results are in the batch's order. Called in one thread only.
+        submit: Begins the work on a batch; the ticket's results are in the batch's order. Called in one thread at a
+            time.
         max_batch: Items in a batch.
         max_wait_seconds: How long an item may wait for company.
         clock: Seconds that never run backwards.
-        first: Called in the thread before any item is taken; its errors are raised here.
+
+    Attributes:
+        recent: Of the last :data:`NUM_REMEMBERED` batches: how many items, and the seconds from beginning to answers.
     """
 
     def __init__(
         self,
         submit: Callable[[Sequence[T]], Ticket[Sequence[R]]],
         *,
-        first: Callable[[], None] | None = None,
         max_batch: int = MAX_BATCH,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._submit, self._clock = submit, clock
+        self.recent: deque[tuple[int, float]] = deque(maxlen=NUM_REMEMBERED)
         self._queues: Queues[T, R] = Queues(max_batch, max_wait_seconds)
-        self._changed = threading.Condition()
+        self._lock, self._submitting = threading.Lock(), threading.Lock()
+        self._changed, self._room = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._begun: SimpleQueue[_Begun[T, R] | None] = SimpleQueue()
         self._closed = False
         self._num_opened = 0
-        started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(first, started), name="dft-inference", daemon=True)
-        self._thread.start()
-        started.result()
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for work, name in ((self._gather, "dft-inference"), (self._answer, "dft-answers"))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def num_streams(self) -> int:
+        """Streams that are open."""
+        with self._lock:
+            return self._queues.num_streams
 
     def stream(self, max_waiting: int = MAX_WAITING) -> "BatchStream[T, R]":
         """A new stream of items.
@@ -206,70 +257,69 @@ class Batcher(Closing, Generic[T, R]):
         Raises:
             EngineError: The batcher is closed.
         """
-        with self._changed:
+        with self._lock:
             self._check_open()
             self._num_opened += 1
             self._queues.open(self._num_opened)
             return BatchStream(self, self._num_opened, max_waiting)
 
     def close(self) -> None:
-        """Finish what is under way; what was not begun fails. Waits for the thread."""
-        with self._changed:
+        """Finish what is under way; what was not begun fails. Waits for the threads."""
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
+            self._changed.notify()
+            self._room.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def add(self, stream: int, request: Request[T, R], max_waiting: int) -> None:
         """Queue a request, once its stream has room. For :class:`BatchStream`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._queues.num_waiting(stream) < max_waiting)
+        with self._lock:
+            self._room.wait_for(lambda: self._closed or self._queues.num_waiting(stream) < max_waiting)
             self._check_open()
-            self._queues.add(stream, request, self._clock())
-            self._changed.notify_all()
+            now, due = self._clock(), self._queues.due()
+            self._queues.add(stream, request, now)
+            if due != self._queues.due() or self._queues.is_ready(now):
+                self._changed.notify()
 
     def leave(self, stream: int) -> None:
         """Take a stream away; what it has waiting fails. For :class:`BatchStream`."""
-        with self._changed:
+        with self._lock:
             left = self._queues.close(stream)
-            self._changed.notify_all()
+            self._changed.notify()
         _fail(left, EngineError("the stream was closed before its items were worked on"))
 
     def _check_open(self) -> None:
         if self._closed:
             raise EngineError("the inference thread has ended")
 
-    def _run(self, first: Callable[[], None] | None, started: Future[None]) -> None:
-        try:
-            if first is not None:
-                first()
-        except BaseException as error:
-            started.set_exception(error)
-            return
-        started.set_result(None)
-        self._work()
+    def _gather(self) -> None:
+        while (batch := self._next()) is not None:
+            begun = self._begin(batch)
+            if begun is not None and self._is_alone():
+                self._deliver(begun)  # nothing else could be done meanwhile, and passing it on would take longer
+            elif begun is not None:
+                self._begun.put(begun)
+        self._begun.put(None)
 
-    def _work(self) -> None:
-        under_way: tuple[list[Item[T, R]], Ticket[Sequence[R]]] | None = None
-        while True:
-            batch = self._next(wait=under_way is None)
-            if batch is None and under_way is None:
-                return
-            begun = self._begin(batch) if batch else None
-            if under_way is not None:
-                self._deliver(*under_way)
-            under_way = begun
+    def _is_alone(self) -> bool:
+        """Whether there is one stream, and all that it handed in is under way."""
+        with self._lock:
+            return self._queues.num_streams == 1 and self._queues.is_empty
 
-    def _next(self, *, wait: bool) -> list[Item[T, R]] | None:
-        """The next batch; empty if it is not yet time and ``wait`` is false; None once closed."""
-        with self._changed:
+    def _answer(self) -> None:
+        while (begun := self._begun.get()) is not None:
+            self._deliver(begun)
+
+    def _next(self) -> list[Item[T, R]] | None:
+        """The next batch, once it is time for it; None once closed."""
+        with self._lock:
             while not self._closed:
                 now = self._clock()
                 if self._queues.is_ready(now):
                     batch = self._queues.take()
-                    self._changed.notify_all()
+                    self._room.notify_all()
                     return batch
-                if not wait:
-                    return []
                 due = self._queues.due()
                 self._changed.wait(None if due is None else max(0.0, due - now))
             left = self._queues.take()
@@ -278,39 +328,58 @@ class Batcher(Closing, Generic[T, R]):
         _fail(left, EngineError("the inference thread has ended"))
         return None
 
-    def _begin(self, batch: list[Item[T, R]]) -> tuple[list[Item[T, R]], Ticket[Sequence[R]]] | None:
+    def _begin(self, batch: list[Item[T, R]]) -> _Begun[T, R] | None:
+        since = self._clock()
         try:
-            return batch, self._submit([item.value for item in batch])
+            with self._submitting:
+                return _Begun(batch, self._submit([item.value for item in batch]), since)
         except Exception as error:  # whatever it is, it belongs to whoever handed the item in
             self._one_by_one(batch, error)
             return None
 
-    def _deliver(self, batch: list[Item[T, R]], ticket: Ticket[Sequence[R]]) -> None:
+    def _deliver(self, begun: _Begun[T, R]) -> None:
         try:
-            results = ticket.result()
+            results = begun.ticket.result()
         except Exception as error:
-            self._one_by_one(batch, error)
+            self._one_by_one(begun.batch, error)
             return
-        self._finish(batch, results)
+        self.recent.append((len(begun.batch), self._clock() - begun.since))
+        self._end(begun.batch)
+        for item, result in zip(begun.batch, results, strict=True):
+            item.request.give(item.position, result)
 
     def _one_by_one(self, batch: list[Item[T, R]], error: Exception) -> None:
         """After a failure: each stream's items on their own, so that only the stream at fault gets the error."""
-        streams = {item.stream for item in batch}
-        if len(streams) == 1:
-            with self._changed:
-                self._queues.done(batch, self._clock())
-            _fail(batch, error)
-            return
-        for stream in sorted(streams):
-            own = [item for item in batch if item.stream == stream]
-            if (begun := self._begin(own)) is not None:
-                self._deliver(*begun)
+        outcomes = self._outcomes(batch, error)
+        self._end(batch)
+        for own, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                _fail(own, outcome)
+            else:
+                for item, result in zip(own, outcome, strict=True):
+                    item.request.give(item.position, result)
 
-    def _finish(self, batch: list[Item[T, R]], results: Sequence[R]) -> None:
-        with self._changed:
+    def _outcomes(
+        self, batch: list[Item[T, R]], error: Exception
+    ) -> list[tuple[list[Item[T, R]], Sequence[R] | Exception]]:
+        streams = sorted({item.stream for item in batch})
+        if len(streams) == 1:
+            return [(batch, error)]
+        outcomes: list[tuple[list[Item[T, R]], Sequence[R] | Exception]] = []
+        for stream in streams:
+            own = [item for item in batch if item.stream == stream]
+            try:
+                with self._submitting:
+                    ticket = self._submit([item.value for item in own])
+                outcomes.append((own, ticket.result()))
+            except Exception as fault:
+                outcomes.append((own, fault))
+        return outcomes
+
+    def _end(self, batch: Sequence[Item[T, R]]) -> None:
+        with self._lock:
             self._queues.done(batch, self._clock())
-        for item, result in zip(batch, results, strict=True):
-            item.request.give(item.position, result)
+            self._changed.notify()
 
 
 class BatchStream(Closing, Generic[T, R]):

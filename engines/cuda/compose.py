@@ -43,7 +43,8 @@ class CudaCompositor(Closing):
     The patches and filters are those that ``OpenCvCompositor`` chooses, and a kernel evaluates them for every pixel at
     once: one launch for luma, one for chroma, with up to :data:`~dft.engines.cuda.kernels.MAX_PARTS` tiles and bars
     each. A tile that halves its source or is blurred is made smaller, blurred and enlarged by launches of its own
-    before. Work is enqueued on the compositor's own stream; nothing is uploaded and nothing waits.
+    before. Work is enqueued on the compositor's own stream; nothing is uploaded and nothing waits. While the cameras
+    stand still, the launches of the canvas before are made again with the new picture's addresses.
 
     Args:
         canvas: What the tiles are laid on.
@@ -55,6 +56,7 @@ class CudaCompositor(Closing):
         self._canvas = canvas
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._rings: dict[int, Ring] = {}
+        self._before: dict[bool, _Launch] = {}  # of the latest canvas, by whether it is chroma's
 
     def compose(self, image: CudaImage, tiles: Sequence[Tile | Bar]) -> CudaImage:
         """A new canvas with each tile's crop, as deep as ``image``; see ``protocols.Compositor``.
@@ -69,7 +71,7 @@ class CudaCompositor(Closing):
         def enqueue(slot: Slot) -> None:
             with self._stream:
                 for half in (False, True):
-                    _Plane(image, slot, half).compose(self._canvas.background, tiles)
+                    self._enqueue(image, slot, half, tiles)
 
         with image.reading(self._stream):
             return ring.fill(self._stream, enqueue, image.colour)
@@ -77,6 +79,39 @@ class CudaCompositor(Closing):
     def close(self) -> None:
         """Let go of the canvases that nobody holds."""
         self._rings.clear()
+
+    def _enqueue(self, image: CudaImage, slot: Slot, half: bool, tiles: Sequence[Tile | Bar]) -> None:
+        source, target = (image.uv, slot.uv) if half else (image.y, slot.y)
+        form = (source.shape, source.strides, source.dtype, image.rotation, image.colour, tuple(tiles))
+        before = self._before.get(half)
+        if before is not None and before.form == form:
+            before(address(source), address(target))
+            return
+        made = _Plane(image, slot, half).compose(self._canvas.background, tiles)
+        if made is None:
+            self._before.pop(half, None)
+        else:
+            self._before[half] = _Launch(form, *made)
+
+
+class _Launch:
+    """A launch that makes a whole plane of a canvas, to be made again for other pictures.
+
+    Args:
+        form: What decides it but for the addresses.
+        name: Of the kernel.
+        made: Its arguments.
+    """
+
+    def __init__(self, form: tuple[Any, ...], name: str, made: Values):
+        self.form, self._name, self._made = form, name, made
+        self._sources = made["parts"]["source"][: int(made["count"])]
+        self._size = int(made["columns"]), int(made["rows"])
+
+    def __call__(self, source: int, target: int) -> None:
+        """Enqueue it for planes at these addresses."""
+        self._made["target"], self._sources[...] = target, source  # bars have no source, and do not look
+        launch(self._name, self._made, *self._size)
 
 
 @dataclass(frozen=True)
@@ -105,15 +140,16 @@ class _Plane:
         self._name = f"{'uv' if half else 'y'}{suffix(self._target)}"
         self._scratch: list[DeviceArray] = []  # until everything is enqueued
 
-    def compose(self, background: RGB, tiles: Sequence[Tile | Bar]) -> None:
-        """Enqueue what fills the target."""
+    def compose(self, background: RGB, tiles: Sequence[Tile | Bar]) -> tuple[str, Values] | None:
+        """Enqueue what fills the target; the kernel's name and its arguments where that is one launch."""
         parts = [self._bar(tile) if isinstance(tile, Bar) else self._tile(tile) for tile in tiles]
         ground = self._levels(background)
-        self._lay(_Picture(self._target, self._shift), parts[:MAX_PARTS], ground)
+        made = self._lay(_Picture(self._target, self._shift), parts[:MAX_PARTS], ground)
         for first in range(MAX_PARTS, len(parts), MAX_PARTS):
             self._lay(_Picture(self._target, self._shift), parts[first : first + MAX_PARTS], None)
+        return None if self._scratch or len(parts) > MAX_PARTS else (f"compose_{self._name}", made)
 
-    def _lay(self, target: _Picture, parts: Sequence[Values], ground: tuple[int, int] | None) -> None:
+    def _lay(self, target: _Picture, parts: Sequence[Values], ground: tuple[int, int] | None) -> Values:
         rows, columns = target.values.shape[:2]
         made = np.zeros((), COMPOSITION)
         made["target"], made["pitch"] = address(target.values), pitch(target.values)
@@ -124,6 +160,7 @@ class _Plane:
         for number, part in enumerate(parts):
             made["parts"][number] = part
         launch(f"compose_{self._name}", made, columns, rows)
+        return made
 
     def _levels(self, colour: RGB) -> tuple[int, int]:
         y, u, v = rgb_to_yuv(colour, self._colour, self._depth)

@@ -7,9 +7,13 @@ them share one such detector and one inference thread per GPU (see :mod:`.batche
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import cycle, groupby
+from operator import attrgetter, itemgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +32,17 @@ from .faces import (
     GATHER_THREADS,
     MAX_BATCH,
     THUMBNAIL_SHAPE,
+    answer_scale,
     gathering,
     heads,
     launch,
     num_cells,
-    read_answer,
+    put_pictures,
+    read_answers,
 )
 from .image import CudaImage, DeviceArray, Event, Stream
-from .infer import BATCH_SIZES, LAUNCHING, RUNGS, NetworkSource, open_network
-from .prepare import enqueue_picture, enqueue_thumbnail
+from .infer import LAUNCHING, RUNGS, Bound, NetworkSource, open_network
+from .prepare import PicturePlan
 from .shared import Shared
 from .trt import Profile, Shape
 
@@ -45,32 +51,74 @@ log = logging.getLogger(__name__)
 HEAD_NUMBERS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 USUAL_ASPECT = 16 / 9  # of the pictures for which engines are made fastest
 THUMBNAIL_BYTES = THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]
+# To these, batches are filled up. On an H100, YuNet on pictures of 640x384 is bound by launches up to 8 of them, which
+# take as long as one; 32 take twice as long. Sizes between would gain little, and each takes seconds at the start, and
+# memory. Larger pictures keep a GPU busy in the smaller batches.
+BATCH_SIZES = (8, 32)
+MAX_BATCH_PIXELS = 32 * 448 * 448
+FEW_VIDEOS = 2  # that fit into the smallest batch together: a video hands in 4 pictures at a time
+# Of a thread that prepares. An event that is recorded again stands for later work on the same stream, which is safe to
+# wait for, and merely longer; a video has a dozen pictures waiting.
+NUM_EVENTS = 64
+
+Size = tuple[int, int]  # height, width
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class CudaPicture:
     """A frame as the network will see it, in memory of its own.
 
     Attributes:
-        pixels: ``(3, H, W)`` uint8 planes B, G, R, upright; sides are multiples of 32, with zeros right and bottom.
-        small: ``(18, 32)`` uint8 luma, as coded (not rotated).
-        ready: Recorded when both are enqueued.
-        scale_xy: Displayed pixels per pixel of the picture.
-        thumbnail: ``small`` on the host, once it has come with the faces.
+        memory: ``cupy.cuda.MemoryPointer``: ``(3, height, width)`` uint8 planes B, G, R, upright, with zeros right and
+            bottom; then ``(18, 32)`` uint8 luma, as coded (not rotated).
+        height: Multiple of 32.
+        width: Likewise.
+        stream: Where both were made.
+        ready: Recorded there afterwards.
+        scale: See :func:`~dft.engines.cuda.faces.answer_scale`.
+        thumbnail: The luma on the host, once it has come with the faces.
     """
 
-    pixels: DeviceArray
-    small: DeviceArray
+    memory: Any
+    height: int
+    width: int
+    stream: Stream = field(repr=False)
     ready: Event = field(repr=False)
-    scale_xy: tuple[float, float]
+    scale: NDArray[np.float32] = field(repr=False)
     thumbnail: NDArray[np.uint8] | None = None
+
+    @property
+    def size(self) -> Size:
+        """Height and width."""
+        return self.height, self.width
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Of the planes and of the luma."""
+        first = int(self.memory.ptr)
+        return first, first + 3 * self.height * self.width
 
 
 class DetectionTicket:
-    """Detection under way: of :meth:`CudaYuNetDetector.submit`."""
+    """Detection under way: of :meth:`CudaYuNetDetector.submit`.
 
-    def __init__(self, batch: Sequence[CudaPicture], answers: NDArray[np.float32], done: Event, free: "deque[Any]"):
-        self._batch, self._answers, self._done, self._free = batch, answers, done, free
+    Args:
+        batch: The pictures, in the order of their answers.
+        places: Where each of them was handed in.
+        answers: Pinned memory of :data:`MAX_BATCH` answers.
+        done: Recorded when they have come.
+        free: Where the memory goes when it has been read.
+    """
+
+    def __init__(
+        self,
+        batch: Sequence[CudaPicture],
+        places: Sequence[int],
+        answers: NDArray[np.float32],
+        done: Event,
+        free: "deque[NDArray[np.float32]]",
+    ):
+        self._batch, self._places, self._answers, self._done, self._free = batch, places, answers, done, free
         self._found: list[Detections] | None = None
 
     @property
@@ -89,30 +137,90 @@ class DetectionTicket:
                 self._done.synchronize()
             except Exception as error:  # the driver's errors have no common base with anything
                 raise EngineError("face detection failed on the GPU", got=error) from error
-            self._found = []
-            for picture, answer in zip(self._batch, self._answers, strict=False):
-                faces, picture.thumbnail = read_answer(answer, picture.scale_xy)
-                self._found.append(faces)
+            found, thumbnails = read_answers(self._answers, [picture.scale for picture in self._batch])
+            for picture, thumbnail in zip(self._batch, thumbnails, strict=True):
+                picture.thumbnail = thumbnail
             self._free.append(self._answers)
+            self._found = [faces for _, faces in sorted(zip(self._places, found, strict=True), key=itemgetter(0))]
         return self._found
 
 
 class _Preparing(threading.local):
-    """A stream for each thread that prepares, so that videos do not wait for each other."""
+    """What a thread prepares pictures with: a stream of its own, so that videos do not wait for each other.
 
-    def __init__(self) -> None:
+    Args:
+        size: Longer side of the picture that the network sees, in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
         import cupy
 
         self.stream = cupy.cuda.Stream(non_blocking=True)
-        self.lumas: dict[tuple[int, int], DeviceArray] = {}
+        self.events = cycle([cupy.cuda.Event(disable_timing=True) for _ in range(NUM_EVENTS)])
+        self._size = size
+        self._way: _Way | None = None
 
-    def luma(self, shape: tuple[int, int]) -> DeviceArray:
-        """Memory for the small picture's luma, used over and over in the stream's order."""
+    def way(self, image: CudaImage) -> "_Way":
+        """How ``image`` is prepared; a thread's pictures are mostly alike."""
+        if self._way is None or not self._way.plan.suits(image):
+            with self.stream:
+                self._way = _Way(image, self._size)
+        return self._way
+
+
+class _Way:
+    """How pictures of one kind are prepared in one thread.
+
+    Attributes:
+        plan: What makes them.
+        height: Of what the network sees.
+        width: Likewise.
+        num_bytes: Memory of a picture and its thumbnail.
+        luma: Memory for the small picture's luma, used over and over in the stream's order.
+        scale: See :func:`~dft.engines.cuda.faces.answer_scale`.
+    """
+
+    def __init__(self, image: CudaImage, size: int):
         import cupy
 
-        if shape not in self.lumas:
-            self.lumas[shape] = cupy.empty(shape, cupy.uint8)
-        return self.lumas[shape]
+        width, height, self.width, self.height = input_size(image.display_width, image.display_height, size)
+        self.plan = PicturePlan(image, (width, height), (self.width, self.height))
+        self.num_bytes = 3 * self.height * self.width + THUMBNAIL_BYTES
+        self.luma: DeviceArray = cupy.empty(self.plan.luma_shape, cupy.uint8)
+        self.scale = answer_scale(image.display_width / width, image.display_height / height)
+
+
+class _Lane:
+    """All that stays the same from batch to batch, of pictures of one size on their way through a network.
+
+    Args:
+        bound: The network.
+        workspace: See :func:`~dft.engines.cuda.faces.heads`.
+        answers: Address of the first picture's answer.
+        min_score: Faces below are left out.
+    """
+
+    def __init__(self, bound: Bound, workspace: tuple[int, int], answers: int, min_score: float):
+        # not the network itself, which may give way to others
+        height, width = bound.input.shape[2:]
+        self._size: Size = int(height), int(width)
+        self._gathering = gathering(int(bound.input.data.ptr), answers, self._size)
+        outputs = {name: int(array.data.ptr) for name, array in bound.outputs.items()}
+        self._heads = heads(outputs, workspace, answers, self._size, min_score)
+
+    def enqueue(self, bound: Bound, batch: Sequence[CudaPicture]) -> None:
+        """Enqueue all that is done with a batch, on the network's stream, which is the thread's current one."""
+        put_pictures(self._gathering, [(*picture.addresses, *self._size) for picture in batch])
+        launch("gather", (GATHER_BLOCKS, 3 * len(batch)), GATHER_THREADS, self._gathering)
+        bound.enqueue()
+        launch("find_faces", (len(batch), 1), FIND_THREADS, self._heads)
+
+
+@cache
+def batch_sizes(size: Size) -> tuple[int, ...]:
+    """Those of :data:`BATCH_SIZES` that pictures of a size are put into: the first of them at least."""
+    height, width = size
+    return (BATCH_SIZES[0], *(num for num in BATCH_SIZES[1:] if num * height * width <= MAX_BATCH_PIXELS))
 
 
 class CudaYuNetDetector(Closing):
@@ -140,10 +248,11 @@ class CudaYuNetDetector(Closing):
         self._stream: Stream = cupy.cuda.Stream(non_blocking=True)
         self._network = open_network(yunet_source(model, size), self._stream, rungs=rungs)
         self.rung = self._network.rung
-        self._preparing = _Preparing()
+        self._preparing = _Preparing(size)
         with self._stream:
             self._answers = cupy.zeros((MAX_BATCH, ANSWER_NUMBERS), cupy.float32)
-        self._workspaces: dict[Shape, tuple[DeviceArray, DeviceArray]] = {}
+        self._workspaces: dict[Size, tuple[DeviceArray, DeviceArray]] = {}
+        self._lanes: WeakKeyDictionary[Bound, dict[int, _Lane]] = WeakKeyDictionary()
         self._pinned: deque[NDArray[np.float32]] = deque()
         self._under_way: deque[DetectionTicket] = deque()  # keeps pictures alive until they have been read
         self._lock = threading.Lock()
@@ -155,16 +264,24 @@ class CudaYuNetDetector(Closing):
             self._closed = True
             self._network.close()
             self._under_way.clear()
+            self._lanes.clear()
             self._workspaces.clear()
 
-    def warm_up(self, display_width: int, display_height: int) -> None:
-        """Make the first batches of pictures of that size as fast as the later ones.
+    def warm_up(self, display_width: int, display_height: int, num_videos: int = 1) -> None:
+        """Make ready for pictures of that size, which takes seconds; others go on detecting meanwhile.
 
-        To be called in the thread that is going to call :meth:`submit`, before other threads use the GPU.
+        Args:
+            display_width: Of the pictures, in pixels.
+            display_height: Likewise.
+            num_videos: How many videos there are at once: more make larger batches.
+
+        Raises:
+            EngineError: The runtime fails, or the GPU's memory is full.
         """
         _, _, width, height = input_size(display_width, display_height, self._size)
-        for num in BATCH_SIZES:
-            self._network.capture((num, 3, height, width))
+        if not self._network.is_exact:
+            for num in batch_sizes((height, width))[: 1 if num_videos <= FEW_VIDEOS else None]:
+                self._network.bound((num, 3, height, width))
 
     def prepare(self, image: CudaImage) -> CudaPicture:
         """See :meth:`dft.engines.protocols.Detector.prepare`; only enqueues.
@@ -174,37 +291,39 @@ class CudaYuNetDetector(Closing):
         """
         import cupy
 
-        width, height, padded_width, padded_height = input_size(image.display_width, image.display_height, self._size)
-        coded = (width, height) if image.rotation in (90, 270) else (height, width)
-        own, num_pixels = self._preparing, 3 * padded_height * padded_width
-        try:
-            with own.stream:
-                memory = cupy.empty(num_pixels + THUMBNAIL_BYTES, cupy.uint8)
-                luma = own.luma(coded)
-        except cupy.cuda.memory.OutOfMemoryError as error:
-            raise EngineError("no memory for a picture on the GPU", got=error, hint="run fewer videos") from error
-        pixels = memory[:num_pixels].reshape(3, padded_height, padded_width)
-        small = memory[num_pixels:].reshape(THUMBNAIL_SHAPE)
-        with own.stream, image.reading(own.stream):
-            enqueue_picture(image, pixels, (width, height), luma=luma)
-            enqueue_thumbnail(luma, small)
-        ready = own.stream.record(cupy.cuda.Event(disable_timing=True))
-        return CudaPicture(pixels, small, ready, (image.display_width / width, image.display_height / height))
+        own = self._preparing
+        stream, way = own.stream, own.way(image)
+        with stream:
+            try:
+                memory = cupy.cuda.alloc(way.num_bytes)
+            except cupy.cuda.memory.OutOfMemoryError as error:
+                raise EngineError("no memory for a picture on the GPU", got=error, hint="run fewer videos") from error
+            first = int(memory.ptr)
+            with image.reading(stream):
+                way.plan.enqueue(image, first, int(way.luma.data.ptr), first + way.num_bytes - THUMBNAIL_BYTES)
+        ready = next(own.events)
+        stream.record(ready)
+        return CudaPicture(memory, way.height, way.width, stream, ready, way.scale)
 
     def thumbnail(self, prepared: CudaPicture) -> NDArray[np.uint8]:
         """See :meth:`dft.engines.protocols.Detector.thumbnail`; it comes with the faces, and is fetched before."""
         if prepared.thumbnail is None:
-            stream = self._preparing.stream
-            stream.wait_event(prepared.ready)
-            prepared.thumbnail = np.asarray(prepared.small.get(stream=stream), np.uint8)
-            count_to_host("thumbnails", prepared.thumbnail.nbytes)
+            import cupy
+
+            runtime, made = cupy.cuda.runtime, np.empty(THUMBNAIL_SHAPE, np.uint8)
+            runtime.memcpyAsync(
+                made.ctypes.data, prepared.addresses[1], made.nbytes, runtime.memcpyDeviceToHost, prepared.stream.ptr
+            )  # fmt: skip
+            prepared.stream.synchronize()
+            prepared.thumbnail = made
+            count_to_host("thumbnails", made.nbytes)
         return prepared.thumbnail
 
     def submit(self, batch: Sequence[CudaPicture]) -> DetectionTicket:
         """Begin detection, without waiting for it.
 
         Args:
-            batch: 1 to 32 pictures; smaller ones are padded to the size of the largest.
+            batch: 1 to 32 pictures, of any sizes; those of one size go through the network together.
 
         Raises:
             EngineError: The runtime fails, the GPU's memory is full, or the detector is closed.
@@ -230,33 +349,54 @@ class CudaYuNetDetector(Closing):
         tickets = [self.submit(part) for part in parts]
         return [faces for ticket in tickets for faces in ticket.result()]
 
-    def _enqueue(self, batch: Sequence[CudaPicture]) -> DetectionTicket:
+    def _enqueue(self, given: Sequence[CudaPicture]) -> DetectionTicket:
         import cupy
 
-        runtime, num = cupy.cuda.runtime, len(batch)
-        height, width = (max(sides) for sides in zip(*(picture.pixels.shape[1:] for picture in batch), strict=True))
-        size = (int(height), int(width))
+        runtime, num_bytes = cupy.cuda.runtime, len(given) * ANSWER_BYTES
+        places = sorted(range(len(given)), key=lambda place: given[place].size)
+        batch = tuple(given[place] for place in places)
+        runs = list(self._runs(batch))  # what is not ready yet takes its seconds before others are kept from launching
         pinned = self._pinned_answers()
-        answers = int(self._answers.data.ptr)
         with LAUNCHING, self._stream:
-            bound = self._network.bound((next(n for n in BATCH_SIZES if n >= num), 3, *size))
-            workspace = self._workspace(size)
             for picture in batch:
                 self._stream.wait_event(picture.ready)
-            pictures = [(int(p.pixels.data.ptr), int(p.small.data.ptr), *p.pixels.shape[1:]) for p in batch]
-            gathered = gathering(int(bound.input.data.ptr), answers, size, pictures)
-            launch("gather", (GATHER_BLOCKS, 3 * num), GATHER_THREADS, gathered)
-            bound.enqueue()
-            outputs = {name: int(array.data.ptr) for name, array in bound.outputs.items()}
-            found = heads(outputs, workspace, answers, size, self._min_score)
-            launch("find_faces", (num, 1), FIND_THREADS, found)
-            num_bytes = num * ANSWER_BYTES
+            for bound, lane, part in runs:
+                lane.enqueue(bound, part)
             runtime.memcpyAsync(
-                pinned.ctypes.data, answers, num_bytes, runtime.memcpyDeviceToHost, self._stream.ptr
+                pinned.ctypes.data, int(self._answers.data.ptr), num_bytes, runtime.memcpyDeviceToHost,
+                self._stream.ptr,
             )  # fmt: skip
             done = self._stream.record(cupy.cuda.Event(block=True, disable_timing=True))
         count_to_host("faces", num_bytes)
-        return DetectionTicket(tuple(batch), pinned, done, self._pinned)
+        return DetectionTicket(batch, places, pinned, done, self._pinned)
+
+    def _runs(self, batch: Sequence[CudaPicture]) -> Iterator[tuple[Bound, _Lane, Sequence[CudaPicture]]]:
+        """The parts of a batch that go through a network together: of one size, and as many as it is ready for."""
+        first = 0
+        for size, alike in groupby(batch, key=attrgetter("size")):
+            rest = list(alike)
+            while rest:
+                num = self._batch_size(len(rest), size)
+                bound = self._network.bound((num, 3, *size))
+                yield bound, self._lane(bound, first), rest[:num]
+                first, rest = first + len(rest[:num]), rest[num:]
+
+    def _batch_size(self, num: int, size: Size) -> int:
+        """Pictures of the batch that ``num`` pictures are best put into: what is not ready yet is not waited for."""
+        if self._network.is_exact:
+            return num
+        sizes = batch_sizes(size)
+        ready = [n for n in sizes if self._network.is_ready((n, 3, *size))] or sizes[:1]
+        return next((n for n in ready if n >= num), ready[-1])
+
+    def _lane(self, bound: Bound, first: int) -> _Lane:
+        """The way through a network, of pictures whose first is the batch's picture number ``first``."""
+        lanes = self._lanes.setdefault(bound, {})
+        if first not in lanes:
+            _, _, height, width = bound.input.shape
+            answers = int(self._answers.data.ptr) + first * ANSWER_BYTES
+            lanes[first] = _Lane(bound, self._workspace((int(height), int(width))), answers, self._min_score)
+        return lanes[first]
 
     def _pinned_answers(self) -> NDArray[np.float32]:
         import cupyx
@@ -267,13 +407,14 @@ class CudaYuNetDetector(Closing):
             made: NDArray[np.float32] = cupyx.empty_pinned((MAX_BATCH, ANSWER_NUMBERS), np.float32)
             return made
 
-    def _workspace(self, size: tuple[int, int]) -> tuple[int, int]:
+    def _workspace(self, size: Size) -> tuple[int, int]:
         """Addresses of the candidates' scores and cells, of any batch of that size."""
         import cupy
 
         if size not in self._workspaces:
             shape = (MAX_BATCH, num_cells(*size))
-            self._workspaces[size] = cupy.empty(shape, cupy.float32), cupy.empty(shape, cupy.int32)
+            with self._stream:
+                self._workspaces[size] = cupy.empty(shape, cupy.float32), cupy.empty(shape, cupy.int32)
         scores, cells = self._workspaces[size]
         return int(scores.data.ptr), int(cells.data.ptr)
 
@@ -307,15 +448,14 @@ def yunet_outputs(shape: Shape) -> dict[str, Shape]:
 
 
 class _Inference(Closing):
-    """The detector of a GPU with its thread."""
+    """The detector of a GPU with its threads."""
 
-    def __init__(self, detector: CudaYuNetDetector, frame_size: tuple[int, int] | None):
+    def __init__(self, detector: CudaYuNetDetector):
         self.detector = detector
-        first = None if frame_size is None else lambda: detector.warm_up(*frame_size)
-        self.batcher: Batcher[CudaPicture, Detections] = Batcher(detector.submit, first=first)
+        self.batcher: Batcher[CudaPicture, Detections] = Batcher(detector.submit)
 
     def close(self) -> None:
-        """End the thread, then free the network."""
+        """End the threads, then free the network."""
         self.batcher.close()
         self.detector.close()
 
@@ -333,8 +473,8 @@ class BatchedDetector(Closing):
         size: Longer side of the picture that the network sees, in pixels.
         min_score: Faces below are left out.
         rungs: Where the network may run, in order of preference.
-        frame_size: Displayed width and height of the video, for which CUDA graphs are made if this is the first one
-            and nothing else uses the GPU yet; None for none.
+        frame_size: Displayed width and height of the video, for which the network is made ready here and now; else its
+            first pictures wait for that, and those of others with them.
 
     Attributes:
         rung: Where the network runs, and why not on a rung before.
@@ -356,12 +496,18 @@ class BatchedDetector(Closing):
         self._key = (model.sha256, size, min_score, tuple(rungs))
         inference = _INFERENCE.acquire(
             self._key,
-            lambda: _Inference(CudaYuNetDetector(model, size=size, min_score=min_score, rungs=rungs), frame_size),
+            lambda: _Inference(CudaYuNetDetector(model, size=size, min_score=min_score, rungs=rungs)),
         )
         self.model, self.rung = model, inference.detector.rung
-        self._detector = inference.detector
+        self._detector, self._batcher = inference.detector, inference.batcher
         self._stream: BatchStream[CudaPicture, Detections] = inference.batcher.stream()
         self._closed = False
+        if frame_size is not None:
+            try:
+                self._detector.warm_up(*frame_size, num_videos=inference.batcher.num_streams)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Leave; the last one frees the network."""
@@ -369,6 +515,11 @@ class BatchedDetector(Closing):
             self._closed = True
             self._stream.close()
             _INFERENCE.release(self._key)
+
+    @property
+    def recent_batches(self) -> list[tuple[int, float]]:
+        """Pictures and seconds of the last batches, of all videos: see :class:`~dft.engines.cuda.batcher.Batcher`."""
+        return list(self._batcher.recent)
 
     def prepare(self, image: CudaImage) -> CudaPicture:
         """See :meth:`CudaYuNetDetector.prepare`."""

@@ -12,15 +12,14 @@ from ..embedders import EmbedderGraph, load_embedder
 from ..protocols import Closing
 from ..weights import ModelFile
 from .counters import count_to_host
-from .faces import GATHER_BLOCKS, GATHER_THREADS, gathering, launch
+from .faces import GATHER_BLOCKS, GATHER_THREADS, gathering, launch, put_pictures
 from .image import CudaImage, DeviceArray, Event, Stream
-from .infer import BATCH_SIZES, LAUNCHING, RUNGS, NetworkSource, open_network
+from .infer import LAUNCHING, RUNGS, NetworkSource, open_network
 from .prepare import enqueue_chips
 from .shared import Shared
 from .trt import Profile
 
-MAX_CHIPS = 16  # of one batch: more gain little and need memory
-USUAL_CHIPS = 4
+BATCH_SIZE = 8  # to which batches are filled up: one size alone, since faces are embedded rarely, and few at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +54,14 @@ class _Network(Closing):
     def embed(self, chips: Sequence[CudaChip]) -> NDArray[np.float32]:
         """``(n, dimension)`` for at most ``max_chips`` chips."""
         size, num = self.graph.layout.size, len(chips)
-        filled = self.graph.batch_size or next(n for n in BATCH_SIZES if n >= num)
+        filled = num if self._network.is_exact and not self.graph.batch_size else self.max_chips
         with self._lock:
+            bound = self._network.bound((filled, 3, size, size))
             with LAUNCHING, self._stream:
-                bound = self._network.bound((filled, 3, size, size))
                 for chip in chips:
                     self._stream.wait_event(chip.ready)
-                pictures = [(int(chip.pixels.data.ptr), 0, size, size) for chip in chips]
-                made = gathering(int(bound.input.data.ptr), 0, (size, size), pictures)
+                made = gathering(int(bound.input.data.ptr), 0, (size, size))
+                put_pictures(made, [(int(chip.pixels.data.ptr), 0, size, size) for chip in chips])
                 launch("gather", (GATHER_BLOCKS, 3 * num), GATHER_THREADS, made)
                 bound.enqueue()
             try:
@@ -76,7 +75,7 @@ class _Network(Closing):
     @property
     def max_chips(self) -> int:
         """Chips of one batch."""
-        return self.graph.batch_size or MAX_CHIPS
+        return self.graph.batch_size or BATCH_SIZE
 
 
 _NETWORKS: Shared[_Network] = Shared()
@@ -157,7 +156,7 @@ class CudaEmbedder(Closing):
 
 def embedder_source(graph: EmbedderGraph) -> NetworkSource:
     """An embedder as a network to be opened."""
-    least, usual, most = (graph.batch_size or num for num in (1, USUAL_CHIPS, MAX_CHIPS))
+    least, usual, most = (graph.batch_size or num for num in (1, BATCH_SIZE, BATCH_SIZE))
     side = graph.layout.size
     profile = Profile(graph.input_name, *((num, 3, side, side) for num in (least, usual, most)))
     return NetworkSource(

@@ -4,19 +4,15 @@ Only faces and thumbnails go back to the host, :data:`ANSWER_BYTES` for a pictur
 """
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import EngineError
 from ..protocols import Detections
 from ..yunet import NMS_IOU, STRIDES
+from . import compiled
 
 SOURCE = "faces.cu"
-OPTIONS = ("--std=c++17",)
 MAX_BATCH = 32
 MAX_FACES = 128  # of one picture; of more the best are given
 FACE_NUMBERS = 15  # box, score, landmarks
@@ -49,29 +45,36 @@ def num_cells(height: int, width: int) -> int:
     return sum((height // stride) * (width // stride) for stride in STRIDES)
 
 
-def gathering(
-    batch: int, answers: int, size: tuple[int, int], pictures: Sequence[tuple[int, int, int, int]]
-) -> NDArray[np.void]:
-    """Argument of the kernel ``gather``.
+def gathering(batch: int, answers: int, size: tuple[int, int]) -> NDArray[np.void]:
+    """Argument ``(1,)`` of the kernel ``gather``, without pictures as yet.
 
     Args:
         batch: Address of ``(n, 3, height, width)`` float32.
         answers: Address of ``(n, ANSWER_NUMBERS)`` float32; 0 where there are no thumbnails.
         size: ``height, width`` of the batch.
-        pictures: At most :data:`MAX_BATCH`: addresses of ``(3, h, w)`` uint8 pixels and of the ``(18, 32)`` uint8
-            thumbnail (or 0), then h and w, no larger than ``size``.
     """
-    made = np.zeros((), GATHERING)
+    structure = np.zeros(1, GATHERING)
+    made = structure[0]
     made["batch"], made["answers"], (made["height"], made["width"]) = batch, answers, size
-    made["count"] = len(pictures)
-    made["pictures"][: len(pictures)] = pictures
-    return made
+    return structure
+
+
+def put_pictures(structure: NDArray[np.void], pictures: Sequence[tuple[int, int, int, int]]) -> None:
+    """Fill in what :func:`gathering` made, in place of the pictures before.
+
+    Args:
+        structure: The argument.
+        pictures: At most :data:`MAX_BATCH`: addresses of ``(3, h, w)`` uint8 pixels and of the ``(18, 32)`` uint8
+            thumbnail (or 0), then h and w, no larger than the batch's.
+    """
+    structure["count"] = len(pictures)
+    structure["pictures"][0, : len(pictures)] = pictures
 
 
 def heads(
     outputs: dict[str, int], workspace: tuple[int, int], answers: int, size: tuple[int, int], min_score: float
 ) -> NDArray[np.void]:
-    """Argument of the kernel ``find_faces``.
+    """Argument ``(1,)`` of the kernel ``find_faces``.
 
     Args:
         outputs: Addresses of the network's float32 outputs, by name.
@@ -80,27 +83,44 @@ def heads(
         size: ``height, width`` of the network's input.
         min_score: Faces below are left out.
     """
-    made = np.zeros((), HEADS)
+    structure = np.zeros(1, HEADS)
+    made = structure[0]
     made["scores"] = [[outputs[f"{head}_{stride}"] for stride in STRIDES] for head in ("cls", "obj")]
     made["boxes"] = [outputs[f"bbox_{stride}"] for stride in STRIDES]
     made["points"] = [outputs[f"kps_{stride}"] for stride in STRIDES]
     (made["found"], made["cells"]), made["answers"] = workspace, answers
     (made["height"], made["width"]), made["min_score"], made["max_iou"] = size, min_score, NMS_IOU
-    return made
+    return structure
 
 
-def read_answer(answer: NDArray[np.float32], scale_xy: tuple[float, float]) -> tuple[Detections, NDArray[np.uint8]]:
-    """Faces in displayed pixels and the thumbnail, copied out of one ``(ANSWER_NUMBERS,)`` answer.
+def read_answers(
+    answers: NDArray[np.float32], scales: Sequence[NDArray[np.float32]]
+) -> tuple[list[Detections], NDArray[np.uint8]]:
+    """Faces in displayed pixels, and the thumbnails ``(n, 18, 32)``, copied out of the answers.
 
     Args:
-        answer: What the kernels left.
-        scale_xy: Displayed pixels per pixel of the network's input.
+        answers: ``(at least n, ANSWER_NUMBERS)`` float32: what the kernels left.
+        scales: Of each of the n pictures, at least one, see :func:`answer_scale`.
     """
-    table = answer[1 : 1 + MAX_FACES * FACE_NUMBERS].reshape(MAX_FACES, FACE_NUMBERS)[: int(answer[0])]
-    scale = np.array(scale_xy, np.float32)
-    thumbnail = answer[-THUMBNAIL_NUMBERS:].view(np.uint8).reshape(THUMBNAIL_SHAPE).copy()
-    faces = Detections(table[:, :4] * np.tile(scale, 2), table[:, 4].copy(), table[:, 5:] * np.tile(scale, 5))
-    return faces, thumbnail
+    num, counts = len(scales), [int(count) for count in answers[: len(scales), 0].tolist()]
+    tables = answers[:num, 1 : 1 + max(counts) * FACE_NUMBERS].reshape(num, -1, FACE_NUMBERS)
+    scaled = tables * (scales[0] if all(scale is scales[0] for scale in scales) else np.stack(scales)[:, None])
+    faces = []
+    for table, count in zip(scaled, counts, strict=True):
+        own = table[:count]
+        faces.append(Detections(own[:, :4], own[:, 4], own[:, 5:]))
+    thumbnails = answers[:num, -THUMBNAIL_NUMBERS:].copy().view(np.uint8)
+    return faces, thumbnails.reshape(num, *THUMBNAIL_SHAPE)
+
+
+def answer_scale(x: float, y: float) -> NDArray[np.float32]:
+    """What the numbers of a face are multiplied with, ``(FACE_NUMBERS,)``, so that they count displayed pixels.
+
+    Args:
+        x: Displayed pixels per pixel of the network's input, across.
+        y: Likewise, down.
+    """
+    return np.array([*(x, y) * 2, 1, *(x, y) * 5], np.float32)
 
 
 def launch(name: str, grid: tuple[int, int], threads: int, argument: NDArray[np.void]) -> None:
@@ -109,25 +129,9 @@ def launch(name: str, grid: tuple[int, int], threads: int, argument: NDArray[np.
     Raises:
         EngineError: The kernels cannot be compiled, or not launched.
     """
-    try:
-        # as in CuPy's own example of structures, examples/custom_struct/complex_struct.py
-        _kernel(name)(grid, (threads,), (argument.reshape(1),))
-    except Exception as error:  # NVRTC's, the driver's and CuPy's own errors have no common base
-        raise EngineError(f"the CUDA kernel {name} cannot be run", got=error) from error
+    compiled.launch(compiled.kernel(SOURCE, name), grid, (threads,), argument)
 
 
 def source_text() -> str:
     """The kernels in CUDA C++."""
-    return resources.files(__package__).joinpath(SOURCE).read_text(encoding="utf-8")
-
-
-@cache
-def _module() -> Any:
-    import cupy
-
-    return cupy.RawModule(code=source_text(), options=OPTIONS)
-
-
-@cache
-def _kernel(name: str) -> Any:
-    return _module().get_function(name)
+    return compiled.text(SOURCE)

@@ -1,40 +1,34 @@
 """Networks on the first rung that can be had: TensorRT, TensorRT for RTX, ONNX Runtime on CUDA, or on the CPU.
 
 A network works on one CUDA stream. Its inputs and outputs for a shape are allocated once, and work is enqueued, never
-waited for; only the CPU's rung waits, since it must.
-
-Sources: onnxruntime/__init__.py and capi/onnxruntime_inference_collection.py of onnxruntime-gpu 1.31.1; its provider
-options (onnxruntime.ai, CUDA Execution Provider) and ``onnxruntime_run_options_config_keys.h``.
+waited for; only the CPU's rung waits, since it must. A shape that is new takes seconds, so few are used: batches are
+filled up to a few sizes, and shapes are made ready before they are needed, by whoever is going to need them.
 """
 
-import contextlib
 import hashlib
-import io
 import logging
-import sys
 import threading
+import time
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import numpy as np
 
 from ...configs.errors import BackendUnavailableError, EngineError, ModelError
 from ..protocols import Closing
 from .counters import count_to_device, count_to_host
 from .image import DeviceArray, Stream
+from .ort import OrtSession
 from .trt import Profile, Progress, Shape, check_support, current_gpu, load_library, open_engine
 
 log = logging.getLogger(__name__)
 
 RUNGS = ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda", "onnxruntime-cpu")
 ON_GPU = RUNGS[:3]
-NO_GRAPH = -1  # the runtime's number for a run without
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # to which batches are filled up, so that few shapes are seen
+MAX_SHAPES = 8  # of one network: each has memory of its own, mostly of what lies between its layers
 
-# Held while a network is enqueued: the launches of two networks would only slow each other down, and a CUDA graph must
-# not be captured meanwhile.
+# Held while a network is enqueued: the launches of two networks would only slow each other down.
 LAUNCHING = threading.Lock()
 
 
@@ -82,23 +76,21 @@ class Network(Closing, Protocol):
 
     Attributes:
         rung: Which one, and why none before it.
+        is_exact: Whether a batch costs what its items cost, whatever its size, so that none is to be filled up.
     """
 
     rung: str
+    is_exact: bool
 
     def bound(self, shape: Shape) -> Bound:
-        """The network for a shape; the same object for the same shape.
+        """The network for a shape, in any thread. A new shape takes seconds, for the caller alone.
 
         Raises:
             EngineError: There is no memory for it, or the runtime does not take it.
         """
 
-    def capture(self, shape: Shape) -> None:
-        """Make a CUDA graph for a shape where the rung has them.
-
-        To be called in the thread that is going to use it, and before any other thread uses CUDA: the capture would
-        fail, and could break the other's work.
-        """
+    def is_ready(self, shape: Shape) -> bool:
+        """Whether :meth:`bound` answers at once."""
 
 
 def open_network(
@@ -159,32 +151,49 @@ class _Memory:
 
 
 class _ByShape(Closing):
-    """What is common to the rungs: one bound network per shape."""
+    """What is common to the rungs: one bound network per shape, of which the least recently used gives way."""
+
+    is_exact = False
 
     def __init__(self, rung: str, source: NetworkSource, stream: Stream):
         self.rung, self.source, self.stream = rung, source, stream
-        self._bounds: dict[Shape, Bound] = {}
+        self._bounds: OrderedDict[Shape, Bound] = OrderedDict()
+        self._looking, self._making = threading.Lock(), threading.Lock()
 
     def bound(self, shape: Shape) -> Bound:
         """See :meth:`Network.bound`."""
-        if shape not in self._bounds:
-            self._bounds[shape] = self._bind(_Memory.of(self.source, shape, self.stream))
-        return self._bounds[shape]
+        if (found := self._found(shape)) is not None:
+            return found
+        with self._making:
+            if (found := self._found(shape)) is not None:
+                return found
+            started = time.perf_counter()
+            made = self._bind(_Memory.of(self.source, shape, self.stream))
+            log.debug("%s: %s ready after %.2f s", self.rung, shape, time.perf_counter() - started)
+            with self._looking:
+                self._bounds[shape] = made
+                if len(self._bounds) > MAX_SHAPES:
+                    self._bounds.popitem(last=False)  # freeing waits for the GPU, so that what is under way is safe
+            return made
 
-    def capture(self, shape: Shape) -> None:
-        """No graphs here, but the first run of a shape is the slow one, and is done now."""
-        with LAUNCHING:
-            self.bound(shape).enqueue()
-        self.stream.synchronize()
+    def is_ready(self, shape: Shape) -> bool:
+        """See :meth:`Network.is_ready`."""
+        return shape in self._bounds
 
     def close(self) -> None:
         """Finish what is enqueued, and let go of the memory."""
         self.stream.synchronize()
         self._bounds.clear()
 
+    def _found(self, shape: Shape) -> Bound | None:
+        with self._looking:
+            if shape in self._bounds:
+                self._bounds.move_to_end(shape)
+            return self._bounds.get(shape)
+
     @abstractmethod
     def _bind(self, memory: _Memory) -> Bound:
-        """The network bound to this memory."""
+        """The network bound to this memory, after its first run, which is the slow one."""
 
 
 class TensorRtNetwork(_ByShape):
@@ -203,7 +212,11 @@ class TensorRtNetwork(_ByShape):
         self._context = self._engine = None
 
     def _bind(self, memory: _Memory) -> Bound:
-        return _TensorRtBound(self._context, self.source.profile.input_name, memory, self.stream)
+        bound = _TensorRtBound(self._context, self.source.profile.input_name, memory, self.stream)
+        with LAUNCHING:  # the shapes share one context
+            bound.enqueue()
+        self.stream.synchronize()
+        return bound
 
 
 class _TensorRtBound:
@@ -225,93 +238,55 @@ class _TensorRtBound:
 
 
 class OrtCudaNetwork(_ByShape):
-    """ONNX Runtime's CUDA provider with IO binding; implements :class:`Network`.
+    """ONNX Runtime's CUDA provider, with a session for each shape (see :mod:`.ort`); implements :class:`Network`.
 
-    CUDA graphs are kept for captured shapes; other shapes, and other threads than the capturing one, run without.
+    Args:
+        source: The network.
+        stream: ``cupy.cuda.Stream`` to work on.
+        graphs: Whether shapes are captured as CUDA graphs, where that can be.
     """
 
-    def __init__(self, source: NetworkSource, stream: Stream):
+    def __init__(self, source: NetworkSource, stream: Stream, *, graphs: bool = True):
         import onnxruntime
 
         super().__init__(f"onnxruntime-cuda {onnxruntime.__version__} fp32", source, stream)
-        self._session = _cuda_session(source.content, stream, graphs=False)
-        self._graphs: dict[Shape, int] | None = None  # numbers of the graphs, once there are any
-
-    def capture(self, shape: Shape) -> None:
-        """See :meth:`Network.capture`; the runtime captures in its first run with a new number for the graph."""
-        try:
-            if self._graphs is None:
-                self._reopen(graphs=True)
-                self._graphs = {}
-            self._graphs.setdefault(shape, len(self._graphs) + 1)  # 0 is kept by the runtime for itself
-            self._bounds.pop(shape, None)
-            super().capture(shape)
-        except Exception as error:  # the runtime's and CUDA's errors have no common base
-            log.warning("no CUDA graphs: %s", error)
-            self._graphs = None
-            self._reopen(graphs=False)
+        self._graphs = graphs
+        self._next: OrtSession | None = self._open()  # for the first shape; it shows whether the rung can be had
 
     def close(self) -> None:
-        """Free the session and its memory."""
+        """Free the sessions and their memory."""
         super().close()
-        self._session = None
-
-    def _reopen(self, *, graphs: bool) -> None:
-        self._bounds.clear()
-        self._session = _cuda_session(self.source.content, self.stream, graphs=graphs)
+        self._next = None
 
     def _bind(self, memory: _Memory) -> Bound:
-        graph = None if self._graphs is None else self._graphs.get(tuple(memory.input.shape), NO_GRAPH)
-        return _OrtBound(self._session, self.source.profile.input_name, memory, graph)
+        bound = self._bound_to(memory)
+        if self._graphs and not bound.session.capture():
+            self._graphs = False
+            bound = self._bound_to(memory)
+        return bound
+
+    def _bound_to(self, memory: _Memory) -> "_OrtBound":
+        session, self._next = self._next or self._open(), None
+        session.bind({self.source.profile.input_name: memory.input}, memory.outputs, self.stream)
+        return _OrtBound(session, memory)
+
+    def _open(self) -> OrtSession:
+        return OrtSession(self.source.content, int(self.stream.device_id))
 
 
 class _OrtBound:
-    """IO binding of one shape.
-
-    Args:
-        session: The session.
-        input_name: Of its input.
-        memory: What is bound.
-        graph: Number of its CUDA graph, or ``NO_GRAPH``; None where the session has no graphs at all.
-    """
-
-    def __init__(self, session: Any, input_name: str, memory: _Memory, graph: int | None):
+    def __init__(self, session: OrtSession, memory: _Memory):
         self.input, self.outputs = memory.input, memory.outputs
-        self._session = session
-        self._binding = session.io_binding()
-        device = int(memory.input.device.id)
-        self._binding.bind_input(
-            input_name, "cuda", device, np.float32, tuple(memory.input.shape), int(memory.input.data.ptr)
-        )
-        for name, array in memory.outputs.items():
-            self._binding.bind_output(name, "cuda", device, np.float32, tuple(array.shape), int(array.data.ptr))
-        self._options = _run_options(graph)
-        # the runtime keeps graphs per thread: another one must not begin a capture amid the others' work
-        self._thread = threading.get_ident()
-        self._options_elsewhere = _run_options(graph if graph is None else NO_GRAPH)
+        self.session = session
 
     def enqueue(self) -> None:
-        options = self._options if threading.get_ident() == self._thread else self._options_elsewhere
-        try:
-            self._session.run_with_iobinding(self._binding, options)
-        except Exception as error:  # the runtime's errors have no common base
-            raise EngineError("inference failed on the GPU", got=error) from error
-
-
-def _run_options(graph: int | None) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
-    options.log_severity_level = 3
-    # the stream orders the work: the host need not wait
-    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-    if graph is not None:
-        options.add_run_config_entry("gpu_graph_id", str(graph))
-    return options
+        self.session.enqueue()
 
 
 class OrtCpuNetwork(_ByShape):
     """ONNX Runtime on the CPU between two copies: the last rung; implements :class:`Network`."""
+
+    is_exact = True
 
     def __init__(self, source: NetworkSource, stream: Stream):
         import onnxruntime
@@ -346,55 +321,6 @@ class _OrtCpuBound:
             array.set(values, stream=self._stream)
             count_to_device("network outputs", values.nbytes)
         self._stream.synchronize()  # the values are not pinned, and are freed now
-
-
-def cuda_provider_options(stream_pointer: int, device: int, *, graphs: bool) -> dict[str, str]:
-    """Options of ONNX Runtime's CUDA provider.
-
-    Args:
-        stream_pointer: The CUDA stream that it works on.
-        device: Number of the GPU.
-        graphs: Whether CUDA graphs can be captured.
-    """
-    return {
-        "device_id": str(device),
-        "user_compute_stream": str(stream_pointer),
-        "cudnn_conv_algo_search": "HEURISTIC",  # EXHAUSTIVE would time every shape anew, for seconds
-        "arena_extend_strategy": "kSameAsRequested",  # doubling would take memory from other videos
-        "use_tf32": "0",  # 10 bits of mantissa would show against the CPU
-        "enable_cuda_graph": str(int(graphs)),
-    }
-
-
-def _cuda_session(content: bytes, stream: Stream, *, graphs: bool) -> Any:
-    import onnxruntime
-
-    _load_cuda_libraries(onnxruntime)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    given = cuda_provider_options(int(stream.ptr), int(stream.device_id), graphs=graphs)
-    providers = [("CUDAExecutionProvider", given), "CPUExecutionProvider"]
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
-    except Exception as error:  # the runtime's errors have no common base
-        raise BackendUnavailableError("onnxruntime cannot start its CUDA provider", got=error) from error
-    if "CUDAExecutionProvider" not in session.get_providers():
-        raise BackendUnavailableError(
-            "onnxruntime cannot start its CUDA provider", got=f"providers {session.get_providers()}",
-            hint="is cuDNN 9 for CUDA 13 installed (pip install nvidia-cudnn-cu13)?",
-        )  # fmt: skip
-    return session
-
-
-def _load_cuda_libraries(onnxruntime: Any) -> None:
-    """Load cuDNN and CUDA from the packages of NVIDIA, where PyTorch has not loaded them."""
-    if "torch" in sys.modules or not hasattr(onnxruntime, "preload_dlls"):
-        return
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):  # it prints what it does not find
-        onnxruntime.preload_dlls(msvc=False)
-    if said.getvalue():
-        log.debug("onnxruntime: %s", said.getvalue().strip())
 
 
 def _open_tensorrt(library_name: str) -> Callable[..., _ByShape]:

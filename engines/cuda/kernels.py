@@ -1,21 +1,18 @@
-"""The CUDA kernels of ``kernels.cu``: compiled by NVRTC through CuPy, and the layouts of their arguments.
+"""The CUDA kernels of ``kernels.cu``, and the layouts of their arguments.
 
 Every kernel takes one structure by value, so nothing is uploaded to launch it. Addresses in it are plain numbers: what
 they point to must live until the launch is enqueued, and come from memory that is used in the order of the stream.
 """
 
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import EngineError
+from . import compiled
 from .image import DeviceArray
 
 SOURCE = "kernels.cu"
-OPTIONS = ("--std=c++17",)
 BLOCK = (32, 8)  # threads: a warp reads along a row
 MAX_PARTS, MAX_FACES = 24, 32  # of one launch; CUDA takes 4096 bytes of arguments
 FILL, SHARP, SOFT = 0, 1, 2
@@ -80,11 +77,7 @@ def launch(name: str, arguments: NDArray[np.void], width: int, height: int, dept
         EngineError: The kernels cannot be compiled, or not launched.
     """
     grid = (-(-width // BLOCK[0]), -(-height // BLOCK[1]), depth)
-    try:
-        # as in CuPy's own example of structures, examples/custom_struct/complex_struct.py
-        _kernel(name)(grid, (*BLOCK, 1), (arguments.reshape(1),))
-    except Exception as error:  # NVRTC's, the driver's and CuPy's own errors have no common base
-        raise EngineError(f"the CUDA kernel {name} cannot be run", got=error) from error
+    compiled.launch(_kernel(name), grid, (*BLOCK, 1), arguments.reshape(1))
 
 
 def address(array: DeviceArray) -> int:
@@ -104,16 +97,8 @@ def suffix(array: DeviceArray) -> str:
 
 def source_text() -> str:
     """The kernels in CUDA C++."""
-    return resources.files(__package__).joinpath(SOURCE).read_text(encoding="utf-8")
+    return compiled.text(SOURCE)
 
 
-@cache
-def _module() -> Any:
-    import cupy
-
-    return cupy.RawModule(code=source_text(), options=OPTIONS)
-
-
-@cache
 def _kernel(name: str) -> Any:
-    return _module().get_function(name)
+    return compiled.kernel(SOURCE, name)

@@ -4,14 +4,17 @@ How x264's words are put into NVENC's (NVENC Video Encoder API Programming Guide
 
 - Presets: :data:`PRESETS`, P1 (fastest) to P7, with tuning ``high_quality``; medium is P4, NVENC's own default.
 - ``crf``: variable bit rate without a limit and a target quality (``rc=vbr``, ``cq``) of the same number: both count on
-  the codec's own scale of quantisers, 0-51 (AV1: 0-63). It means about the same look, not the same size.
+  the codec's own scale of quantisers, 0-51 (AV1: 0-63). It means about the same look, not the same size. NVENC takes
+  0 for "choose yourself", so the best that can be asked for is 1.
 - ``bitrate``: variable bit rate with that average.
+- ``threads``: none, as it uses no core.
 - Keyframes: :data:`GOP` pictures apart, as x264; NVENC makes each of them an IDR, so groups of pictures are closed.
 
 Colours are not told to the library, whose ``colorspace`` knows BT.601 and BT.709 only and always says full range; they
 are written into the bitstream (see ``piece.py``).
 """
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,11 @@ B_FRAMES = 2
 FORMATS = {8: "NV12", 10: "P010"}
 TYPE_STRINGS = {8: "|u1", 10: "|u2"}  # as the library compares them; CuPy would say <u2
 KEYFRAMES = (2, 3)  # NV_ENC_PIC_TYPE_I, NV_ENC_PIC_TYPE_IDR
+# NV_ENC_ERR_NO_ENCODE_DEVICE and NV_ENC_ERR_UNSUPPORTED_DEVICE, as the library words them: facts of the card. Sessions
+# that are used up give 10 or 21 (OUT_OF_MEMORY, INCOMPATIBLE_CLIENT_KEY), and may be free for the next video.
+NO_ENCODER = re.compile(r"(?:returned error|error code)\W*[12]\b", re.IGNORECASE)
+
+_without_encoder: dict[int, str] = {}  # GPUs that have none, and what said so; they are not asked again
 
 
 class NvencEncoder(Closing):
@@ -108,6 +116,18 @@ class NvencEncoder(Closing):
                 self._writer.write(bytes(packet["data"]), int(packet["timestamp"]), keyframe)
 
 
+def why_no_encoder() -> str | None:
+    """Why the current GPU has no encoder, if this process was told so before, or None."""
+    import cupy
+
+    return _without_encoder.get(int(cupy.cuda.runtime.getDevice()))
+
+
+def quality(options: EncodeOptions) -> str:
+    """The target quality that stands for ``crf``."""
+    return str(max(options.crf, 1))
+
+
 def nvenc_options(options: EncodeOptions, max_b_frames: int) -> dict[str, str]:
     """What ``CreateEncoder`` is asked for.
 
@@ -125,7 +145,7 @@ def nvenc_options(options: EncodeOptions, max_b_frames: int) -> dict[str, str]:
         "bf": str(0 if options.preset == "ultrafast" else min(B_FRAMES, max_b_frames)),
     }
     if options.bitrate is None:
-        chosen["cq"] = str(options.crf)
+        chosen["cq"] = quality(options)
     else:
         chosen["bitrate"] = str(options.bitrate)
     if options.codec == "av1":
@@ -145,6 +165,8 @@ def _session(options: EncodeOptions) -> tuple[Any, Any, Any]:
     except Exception as error:  # without the driver's libraries the import raises RuntimeError
         raise _refused(error) from error
     gpu = int(cupy.cuda.runtime.getDevice())
+    if gpu in _without_encoder:
+        raise _refused(_without_encoder[gpu])
     stream = cupy.cuda.Stream(non_blocking=True)
     try:
         capabilities = aside(partial(library.GetEncoderCaps, gpuid=gpu, codec=options.codec))
@@ -154,15 +176,22 @@ def _session(options: EncodeOptions) -> tuple[Any, Any, Any]:
         )
     except Exception as error:  # the library's exceptions are made at run time
         back_to_own_context(gpu)
+        if NO_ENCODER.search(str(error)):
+            _without_encoder[gpu] = _first_line(error)
         raise _refused(error) from error
     return encoder, library, stream
 
 
 def _refused(reason: object) -> BackendUnavailableError:
-    first_line = next(iter(str(reason).strip().splitlines()), type(reason).__name__)  # advice of a page may follow
     return BackendUnavailableError(
-        "NVENC cannot be used", got=first_line, hint="encode on the CPU, or on a card with an encoder that is free"
+        "NVENC cannot be used",
+        got=_first_line(reason),
+        hint="encode on the CPU, or on a card with an encoder that is free",
     )
+
+
+def _first_line(reason: object) -> str:
+    return next(iter(str(reason).strip().splitlines()), type(reason).__name__)  # advice of a page may follow
 
 
 class _Surface:

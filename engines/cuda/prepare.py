@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..alignment import NUM_POINTS, ChipLayout, inverse, similarity
 from ..cpu.chips import MARGIN, Matrix, displayed_to_coded, in_turn
@@ -17,6 +17,7 @@ from .image import CudaImage, DeviceArray
 from .kernels import (
     CHIPS,
     MAX_FACES,
+    PLANES,
     PREPARATION,
     STORE_KINDS,
     THUMBNAIL,
@@ -45,58 +46,87 @@ class InputForm:
     gain: Channels = (1.0, 1.0, 1.0)
 
 
-def enqueue_picture(
-    image: CudaImage,
-    target: DeviceArray,
-    fitted: tuple[int, int],
-    form: InputForm = InputForm(),
-    luma: DeviceArray | None = None,
-) -> None:
-    """Scale, turn upright, convert to the network's channels and pad, in one launch.
+class PicturePlan:
+    """How the pictures of one video become what a network sees: worked out once, for one thread.
 
-    The picture is shrunk as ``YuNetDetector.prepare`` does: each plane in exact halves until less than a factor of two
-    is left, and then linearly; values are rounded to whole levels before and after the colour matrix. What lies beyond
-    it, to the right and below, is black before mean and gain.
+    A picture is scaled, turned upright, converted to the network's channels and padded in one launch, and its thumbnail
+    is made in another. It is shrunk as ``YuNetDetector.prepare`` does: each plane in exact halves until less than a
+    factor of two is left, and then linearly; values are rounded to whole levels before and after the colour matrix.
+    What lies beyond it, to the right and below, is black before mean and gain.
 
     Args:
-        image: The picture.
-        target: ``(3, H, W)`` contiguous float32, float16 or uint8: an item of the batch.
-        fitted: Width and height of the picture in it, as displayed.
+        image: One of the pictures.
+        fitted: Width and height of the small picture, as displayed.
+        padded: Width and height of what the network sees.
         form: What the network wants.
-        luma: ``(h, w)`` contiguous uint8 for the small picture's luma as coded (not rotated), or None.
+        dtype: uint8, float16 or float32.
 
-    Raises:
-        EngineError: The kernel cannot be run.
+    Attributes:
+        luma_shape: ``(h, w)`` of the small picture's luma as coded (not rotated).
     """
-    _, padded_height, padded_width = target.shape
-    made = np.zeros((), PREPARATION)
-    made["source"] = _planes(image, form.rgb)
-    made["target"], made["kind"] = address(target), STORE_KINDS[np.dtype(target.dtype)]
-    made["luma"] = 0 if luma is None else address(luma)
-    made["rotation"] = image.rotation
-    made["width"], made["height"] = fitted
-    made["padded_width"], made["padded_height"] = padded_width, padded_height
-    size = fitted[::-1] if image.rotation in (90, 270) else fitted
-    made["luma_halvings"] = _halvings(image.y.shape[:2], size)
-    made["chroma_halvings"] = _halvings(image.uv.shape[:2], size)
-    made["mean"], made["gain"] = form.mean, form.gain
-    launch(f"prepare_{suffix(image.y)}", made, padded_width, padded_height)
+
+    def __init__(
+        self,
+        image: CudaImage,
+        fitted: tuple[int, int],
+        padded: tuple[int, int],
+        form: InputForm = InputForm(),
+        dtype: DTypeLike = np.uint8,
+    ):
+        size = fitted[::-1] if image.rotation in (90, 270) else fitted
+        self.luma_shape = size[::-1]
+        self._kernel, self._padded = f"prepare_{suffix(image.y)}", padded
+        self._key = _kind_of(image)
+        self._picture, self._thumbnail = np.zeros(1, PREPARATION), np.zeros(1, THUMBNAIL)
+        made = self._picture[0]
+        made["source"], made["kind"] = _planes(image, form.rgb), STORE_KINDS[np.dtype(dtype)]
+        made["rotation"], (made["width"], made["height"]) = image.rotation, fitted
+        made["padded_width"], made["padded_height"] = padded
+        made["luma_halvings"] = _halvings(image.y.shape[:2], size)
+        made["chroma_halvings"] = _halvings(image.uv.shape[:2], size)
+        made["mean"], made["gain"] = form.mean, form.gain
+        self._thumbnail[0]["columns"], self._thumbnail[0]["rows"] = size
+        # the addresses alone change from picture to picture, and are set in the plainest way
+        self._picture_words, self._thumbnail_words = self._picture.view(np.uint64), self._thumbnail.view(np.uint64)
+
+    def suits(self, image: CudaImage) -> bool:
+        """Whether a picture is of the kind that this was made for."""
+        return _kind_of(image) == self._key
+
+    def enqueue(self, image: CudaImage, target: int, luma: int, thumbnail: int) -> None:
+        """Prepare a picture.
+
+        Args:
+            image: One that :meth:`suits`.
+            target: Address of ``(3, padded height, padded width)`` values of the type.
+            luma: Address of :attr:`luma_shape` uint8, which are overwritten.
+            thumbnail: Address of ``(18, 32)`` uint8, see ``Detector.thumbnail``.
+
+        Raises:
+            EngineError: The kernels cannot be run.
+        """
+        words = self._picture_words
+        words[_Y], words[_UV], words[_TARGET], words[_LUMA] = address(image.y), address(image.uv), target, luma
+        launch(self._kernel, self._picture, *self._padded)
+        self._thumbnail_words[0], self._thumbnail_words[1] = luma, thumbnail
+        launch("thumbnail", self._thumbnail, THUMBNAIL_SHAPE[1], THUMBNAIL_SHAPE[0])
 
 
-def enqueue_thumbnail(luma: DeviceArray, target: DeviceArray) -> None:
-    """The thumbnail of ``Detector.thumbnail`` from the luma that :func:`enqueue_picture` left.
+def _word(structure: np.dtype[np.void], field: str) -> int:
+    """Which of a structure's words of 8 bytes holds an address."""
+    fields = structure.fields
+    assert fields is not None
+    return int(fields[field][1]) // 8
 
-    Args:
-        luma: ``(h, w)`` contiguous uint8.
-        target: ``(18, 32)`` contiguous uint8.
 
-    Raises:
-        EngineError: The kernel cannot be run.
-    """
-    made = np.zeros((), THUMBNAIL)
-    made["luma"], made["target"] = address(luma), address(target)
-    made["rows"], made["columns"] = luma.shape
-    launch("thumbnail", made, THUMBNAIL_SHAPE[1], THUMBNAIL_SHAPE[0])
+_Y, _UV = _word(PLANES, "y"), _word(PLANES, "uv")  # the source comes first in PREPARATION
+_TARGET, _LUMA = _word(PREPARATION, "target"), _word(PREPARATION, "luma")
+
+
+def _kind_of(image: CudaImage) -> tuple[Any, ...]:
+    """All that a plan depends on."""
+    y, uv = image.y, image.uv
+    return y.shape, y.strides, uv.strides, image.colour, image.rotation
 
 
 def enqueue_chips(image: CudaImage, landmarks: NDArray[np.float32], layout: ChipLayout, target: DeviceArray) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ...configs.rendering import CameraSettings, RenderSettings
 from ...engines.probe import probe, scan
-from ...trackio.files import check_same_video, default_tracks_path, read_tracks
+from ...trackio.edits.reading import read_edited
+from ...trackio.files import check_same_video, default_tracks_path
 from ...trackio.records import Record
 from .baselines import usual_plans
 from .faces import FaceTrack
@@ -124,7 +125,7 @@ def study(
 
     Args:
         video: Any file that FFmpeg opens.
-        tracks: Its track file; ``in.tracks.parquet`` beside it if not given.
+        tracks: Its track file, taken with its edits; ``in.tracks.parquet`` beside it if not given.
         settings: Output and camera.
         force: Take the tracks even if they were made from another file.
 
@@ -132,7 +133,7 @@ def study(
         DftError: One of its subclasses, see ``configs/errors.py``.
     """
     settings = settings or RenderSettings()
-    track_file = read_tracks(tracks if tracks is not None else default_tracks_path(video))
+    track_file, _ = read_edited(tracks if tracks is not None else default_tracks_path(video))
     check_same_video(track_file, video, force=force)
     metadata, pts = track_file.metadata, scan(video).pts
     camera = plan(track_file.table, metadata, settings, pts, pixel_aspect=probe(video).pixel_aspect)

@@ -5,6 +5,7 @@ skipped where no GPU is.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dft.configs.errors import BackendUnavailableError
 from dft.engines import fake
 from dft.engines.cpu.compose import OpenCvCompositor
 from dft.engines.cpu.decode import PyAvDecoder
@@ -123,9 +125,13 @@ def cuda_backend(media: Any) -> Backend:
         return CudaCompositor(Canvas(width, height))
 
     def encoder(path: Path, options: EncodeOptions) -> Any:
-        from dft.engines.cuda.encode import open_cuda_encoder
+        from dft.engines.cuda.encode import RUNGS, open_cuda_encoder
 
-        return open_cuda_encoder(path, options).encoder
+        *better, last = RUNGS
+        for rung in better:
+            with suppress(BackendUnavailableError):
+                return open_cuda_encoder(path, options, rung)
+        return open_cuda_encoder(path, options, last)
 
     def uploaded(image: YuvImage) -> Any:
         from dft.engines.cuda.transfer import Uploader

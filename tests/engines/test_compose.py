@@ -346,3 +346,36 @@ def test_a_crop_beyond_the_picture_repeats_its_edge():
     canvas = compose_one(image, (32, 32, 128, 140))
     np.testing.assert_array_equal(canvas.y[:32, :32], image.y[32:, 32:])
     assert (canvas.y[:, -1] == canvas.y[:, 32]).all()
+
+
+BEYOND = [(100, 0, 120, 20), (-30.3, -30, -10, -10.5), (0, 60, 20, 90), (64, 48, 70, 50), (1000, 1000, 1300, 1300)]
+
+
+@pytest.mark.parametrize("crop", [*BEYOND, (-200.5, 10, 264.5, 40)])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_crop_wholly_beyond_the_picture_shows_its_edge(crop, rotation):
+    """As if the picture went on like that."""
+    image = smooth_image(10, 64, 48, rotation=rotation)
+    room = 1400
+    larger = YuvImage(
+        np.pad(image.y, room, "edge"), *(np.pad(plane, room // 2, "edge") for plane in (image.u, image.v)), Colour(),
+        rotation,
+    )  # fmt: skip
+    got, wanted = compose_one(image, crop), compose_one(larger, tuple(value + room for value in crop))
+    for name in "yuv":
+        np.testing.assert_allclose(getattr(got, name), getattr(wanted, name).astype(int), atol=1)
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("blur", [0, 0.1])
+@pytest.mark.parametrize("size", [(2, 2), (2, 4), (4, 2), (2, 8), (8, 2), (6, 2)])
+@pytest.mark.parametrize("crop", [(0, 0, 64, 48), (10.3, 5.2, 20.7, 9.9), (10, 10, 12, 12)])
+def test_the_smallest_tiles_have_their_colour(crop, size, blur, depth):
+    """One pixel of chroma is a picture like any other."""
+    levels, kind = [value << (depth - 8) for value in (100, 90, 160)], np.uint8 if depth == 8 else np.uint16
+    planes = [np.full(shape, level, kind) for shape, level in zip(((48, 64), (24, 32), (24, 32)), levels, strict=True)]
+    canvas = OpenCvCompositor(Canvas(16, 16)).compose(YuvImage(*planes, Colour()), [Tile(crop, 4, 4, *size, blur)])
+    width, height = size
+    assert (canvas.y[4 : 4 + height, 4 : 4 + width] == levels[0]).all()
+    half = slice(2, 2 + height // 2), slice(2, 2 + width // 2)
+    assert (canvas.u[half] == levels[1]).all() and (canvas.v[half] == levels[2]).all()

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
+import av.error
 import numpy as np
 import pytest
 
 from dft.configs.errors import DftError, EngineError
 from dft.engines.cpu.encode import LIBRARIES, PyAvEncoder
-from dft.engines.cpu.image import YuvImage, empty
+from dft.engines.cpu.image import YuvImage, empty, lying_in
 from dft.engines.protocols import Colour, EncodeOptions
 
 CODECS = sorted(LIBRARIES)
@@ -126,3 +128,36 @@ def test_a_canvas_is_encoded_from_where_it_lies(tmp_path):
     with av.open(str(path)) as container:
         levels = [float(frame.to_ndarray(format="yuv420p")[:48].mean()) for frame in container.decode(video=0)]
     assert levels == pytest.approx([90, 200], abs=2)
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("codec", CODECS)
+def test_memory_of_the_caller_s_may_be_written_again_once_a_picture_is_taken(tmp_path, codec, depth):
+    """Though the encoder holds pictures back: it has copies of them."""
+    values = np.zeros(64 * 96 * 3 // 2, np.uint8 if depth == 8 else np.uint16)
+    image = lying_in(values, 96, 64, Colour(1, 1, 1))
+    assert (image.y.shape, image.u.shape, image.depth) == ((64, 96), (32, 48), depth)
+    levels = [20 + 15 * (7 * number % 15) for number in range(40)]  # never near the one before
+    with PyAvEncoder(tmp_path / "v.mp4", options(codec=codec, depth=depth)) as encoder:
+        for number, level in enumerate(levels):
+            image.y.fill(level << (depth - 8))
+            image.u.fill(90 << (depth - 8))
+            image.v.fill(160 << (depth - 8))
+            encoder.write(image, number)
+            values.fill(0)
+        encoder.finish()
+    got = [float(planes.astype(float)[:64].mean()) / 2 ** (depth - 8) for planes in decoded(tmp_path / "v.mp4")]
+    assert got == pytest.approx(levels, abs=2)
+
+
+def test_an_encoder_that_fails_is_no_fault_of_the_file_s(tmp_path, monkeypatch):
+    """A card's memory that is used up, say, is no full disk."""
+
+    def failing(_):
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    with PyAvEncoder(tmp_path / "v.mp4", options()) as encoder:
+        stream = SimpleNamespace(codec_context=encoder._stream.codec_context, encode=failing)
+        monkeypatch.setattr(encoder, "_stream", stream)
+        with pytest.raises(EngineError, match="the encoder libx264 fails; got Cannot allocate memory"):
+            encoder.write(canvas(), 5)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dft.engines.cuda import faces, kernels
+from dft.engines.cuda import compiled
 
 from .host_kernels import COMPILED, Decoder, extend
 
@@ -13,13 +13,12 @@ def gpu(cupy, tmp_path_factory):
     if not COMPILED:
         COMPILED[tmp_path_factory.mktemp("kernels")] = {}
     extend(cupy, next(iter(COMPILED)))
-    for module in (faces, kernels):
-        module._kernel.cache_clear()
-        module._module.cache_clear()
+    caches = compiled.kernel, compiled._module
+    for cache in caches:
+        cache.cache_clear()
     yield cupy
-    for module in (faces, kernels):
-        module._kernel.cache_clear()
-        module._module.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.fixture

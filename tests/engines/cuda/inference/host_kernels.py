@@ -88,11 +88,55 @@ class Values(np.ndarray):
         stream.enqueue(lambda: np.copyto(self.view(np.ndarray), values))
 
 
+class Graph:
+    """A CUDA graph: what was enqueued while a stream was captured."""
+
+    def __init__(self, works):
+        self._works = works
+
+    def launch(self, stream):
+        def replay():
+            for work in self._works:
+                work()
+
+        stream.enqueue(replay)
+
+
+def capturing_stream(plain):
+    """The stand-in's stream with what the real one can do for graphs, and may not do during a capture."""
+
+    class Stream(plain):
+        device_id, captured = 0, None
+
+        def begin_capture(self, mode=None):
+            assert mode is None, "the relaxed one"
+            self.synchronize()
+            self.captured = []
+
+        def end_capture(self):
+            works, self.captured = self.captured, None
+            return Graph(works)
+
+        def enqueue(self, work):
+            (self._work if self.captured is None else self.captured).append(work)
+
+        def synchronize(self):
+            assert self.captured is None, "a stream that is captured cannot be waited for"
+            super().synchronize()
+
+    return Stream
+
+
 def extend(cupy, folder):
     """Add to the stand-in what inference needs."""
     compiled = COMPILED.setdefault(folder, {})
     current = sys.modules[cupy.cuda.Stream.__module__].CURRENT
     held = []
+
+    def alloc(size):
+        assert current, "memory of the null stream's pool"
+        made = empty(size, np.uint8)
+        return types.SimpleNamespace(ptr=made.ctypes.data, block=made.block)
 
     def empty(shape, dtype=float):
         own = np.full(shape, 0, dtype)
@@ -122,7 +166,8 @@ def extend(cupy, folder):
 
             return launch
 
-    cupy.empty, cupy.zeros, cupy.RawModule = empty, zeros, RawModule
+    cupy.cuda.Stream = capturing_stream(cupy.cuda.Stream)
+    cupy.empty, cupy.zeros, cupy.RawModule, cupy.cuda.alloc = empty, zeros, RawModule, alloc
     cupy.float32, cupy.int32 = np.float32, np.int32
     cupy.cuda.runtime.memcpyDeviceToHost = 2
     cupy.cuda.Event.done = property(lambda event: event.stream is None or event.position <= event.stream._done)

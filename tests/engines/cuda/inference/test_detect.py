@@ -12,6 +12,7 @@ from dft.engines.cpu.detect import ROTATIONS, YuNetDetector
 from dft.engines.cpu.image import YuvImage
 from dft.engines.cuda import counters, detect
 from dft.engines.cuda.detect import BatchedDetector, CudaYuNetDetector
+from dft.engines.cuda.infer import OrtCpuNetwork
 from dft.engines.protocols import Colour, Detector
 from dft.engines.weights import find_model
 from dft.render.portraits import eileen_collins, grace_hopper
@@ -79,6 +80,35 @@ def test_pictures_of_other_sizes_share_a_batch(on_gpu, detector, on_cpu):
     assert_alike(found, on_cpu.detect([on_cpu.prepare(image) for image in images]))
 
 
+def test_batches_are_filled_up_to_few_sizes_of_those_that_are_ready(on_gpu, detector, on_cpu, monkeypatch):
+    """As on the GPU's rungs, where each size takes seconds to make ready."""
+    monkeypatch.setattr(OrtCpuNetwork, "is_exact", False)
+    images = [scene(number % 4, 0, (440, 440) if number % 2 else (480, 270)) for number in range(11)]
+    wanted = on_cpu.detect([on_cpu.prepare(image) for image in images])
+    prepared = [detector.prepare(on_gpu(image)) for image in images]
+    assert_alike(detector.detect(prepared), wanted)
+    shapes = {(8, 3, 192, 320), (8, 3, 320, 320)}
+    assert set(detector._network._bounds) == shapes, "the first sizes are made on the way"
+    detector.warm_up(480, 270)
+    assert set(detector._network._bounds) == shapes
+    detector.warm_up(480, 270, num_videos=3)
+    assert set(detector._network._bounds) == {*shapes, (32, 3, 192, 320)}
+    assert_alike(detector.detect([*prepared[::2], *prepared[::2]]), [*wanted[::2], *wanted[::2]])
+    enqueued = []
+    monkeypatch.setattr(detect._Lane, "enqueue", lambda lane, bound, part: enqueued.append((bound, len(part))))
+    detector.submit([*prepared[:11:2], *prepared[1:11:2], *prepared[:8:2]])
+    detector.submit([*prepared[1:11:2], *prepared[1:11:2]])
+    sizes = [(bound.input.shape, num) for bound, num in enqueued]
+    assert sizes == [((32, 3, 192, 320), 10), *[((8, 3, 320, 320), num) for num in (5, 8, 2)]]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((256, 448), (8, 32)), ((448, 448), (8, 32)), ((512, 896), (8,)), ((2048, 2048), (8,))]
+)
+def test_large_pictures_make_small_batches(size, wanted):
+    assert detect.batch_sizes(size) == wanted
+
+
 def test_more_than_a_batch(on_gpu, detector):
     prepared = [detector.prepare(on_gpu(scene(number % 3))) for number in range(34)]
     found = detector.detect(prepared)
@@ -138,7 +168,7 @@ def test_a_closed_detector(on_gpu, detector):
 def test_a_failing_runtime_is_told(on_gpu, detector):
     one = detector.prepare(on_gpu(scene(0)))
     with pytest.raises(EngineError, match="inference failed on the CPU"):
-        detector.detect([replace(one, pixels=one.pixels[:, :48, :48])])
+        detector.detect([replace(one, height=48, width=48)])
     assert len(detector.detect([one])[0]) == 2
 
 
@@ -160,17 +190,31 @@ def test_videos_share_one_network(on_gpu, on_cpu):
         assert one.thumbnail(prepared[0]).shape == (18, 32)
         one.close()
         assert len(other.detect(prepared[:1])[0]) == 2, "the others stay"
+        assert sum(num for num, _ in other.recent_batches) == 4
     assert not detect._INFERENCE._held
     assert not [thread for thread in threading.enumerate() if thread.name == "dft-inference"]
 
 
-def test_warming_up_happens_in_the_thread_that_infers(gpu, monkeypatch):
+def test_a_video_makes_the_network_ready_in_its_own_thread(gpu, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        CudaYuNetDetector, "warm_up", lambda _, *size: seen.append((size, threading.current_thread().name))
+        CudaYuNetDetector,
+        "warm_up",
+        lambda _, *size, num_videos: seen.append((size, num_videos, threading.current_thread().name)),
     )
-    with opened(frame_size=(480, 270)):
-        assert seen == [((480, 270), "dft-inference")]
+    here = threading.current_thread().name
+    with opened(frame_size=(480, 270)), opened(), opened(frame_size=(270, 480)):
+        assert seen == [((480, 270), 1, here), ((270, 480), 3, here)]
+
+
+def test_a_video_that_cannot_be_made_ready_leaves_nothing(gpu, monkeypatch):
+    def fail(*_, num_videos):
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(CudaYuNetDetector, "warm_up", fail)
+    with pytest.raises(EngineError, match="no memory"):
+        opened(frame_size=(480, 270))
+    assert not detect._INFERENCE._held
 
 
 def test_a_detector_that_does_not_open_leaves_nothing(gpu):

@@ -41,8 +41,8 @@ def found_by_kernel(kernels, outputs, min_score, size=SIZE):
         size,
         min_score,
     )
-    kernels.run("find_faces", (num,), (THREADS,), argument.reshape(1))
-    return [faces.read_answer(answer, (1.0, 1.0))[0] for answer in answers]
+    kernels.run("find_faces", (num,), (THREADS,), argument)
+    return faces.read_answers(answers, [faces.answer_scale(1, 1)] * num)[0]
 
 
 def random_outputs(seed, num, confident, size=SIZE):
@@ -107,20 +107,24 @@ def test_gathering_pads_with_zeros_and_takes_thumbnails_along(kernels):
         (address(pixels), address(small), *shape)
         for pixels, small, shape in zip(pictures, thumbnails, shapes, strict=True)
     ]
-    gathered = faces.gathering(address(batch), address(answers), SIZE, rows)
-    kernels.run("gather", (2, 3 * len(rows)), (THREADS,), gathered.reshape(1))
+    gathered = faces.gathering(address(batch), address(answers), SIZE)
+    faces.put_pictures(gathered, rows[::-1])
+    faces.put_pictures(gathered, rows)
+    kernels.run("gather", (2, 3 * len(rows)), (THREADS,), gathered)
     for number, (height, width) in enumerate(shapes):
         expected = np.zeros((3, *SIZE), np.float32)
         expected[:, :height, :width] = pictures[number]
         np.testing.assert_array_equal(batch[number], expected)
-        _, thumbnail = faces.read_answer(answers[number], (1.0, 1.0))
-        np.testing.assert_array_equal(thumbnail, thumbnails[number])
+    _, got = faces.read_answers(answers, [faces.answer_scale(1, 1)] * len(shapes))
+    np.testing.assert_array_equal(got, thumbnails)
 
 
-def test_answers_are_scaled_to_displayed_pixels():
-    answer = np.zeros(faces.ANSWER_NUMBERS, np.float32)
-    answer[0] = 1
-    answer[1:16] = [1, 2, 3, 4, 0.5, *range(10)]
-    found, _ = faces.read_answer(answer, (2.0, 3.0))
+def test_answers_are_scaled_to_displayed_pixels_and_copied():
+    answers = np.zeros((3, faces.ANSWER_NUMBERS), np.float32)
+    answers[1, :16] = [1, 1, 2, 3, 4, 0.5, *range(10)]
+    (none, found), thumbnails = faces.read_answers(answers, [faces.answer_scale(1, 1), faces.answer_scale(2, 3)])
+    answers[:] = np.nan
+    assert len(none) == 0 and none.boxes_xyxy.shape == (0, 4) and none.landmarks.shape == (0, 10)
     assert found.boxes_xyxy.tolist() == [[2, 6, 6, 12]] and found.scores.tolist() == [0.5]
     assert found.landmarks.tolist() == [[0, 3, 4, 9, 8, 15, 12, 21, 16, 27]]
+    assert thumbnails.shape == (2, 18, 32) and not thumbnails.any()

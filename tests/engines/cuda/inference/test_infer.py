@@ -3,6 +3,7 @@
 The stand-ins take what the bindings of onnxruntime-gpu 1.31.1 and tensorrt 11.4 document, and refuse anything else.
 """
 
+import logging
 import sys
 import threading
 import types
@@ -12,14 +13,8 @@ import pytest
 
 from dft.configs.errors import BackendUnavailableError, EngineError
 from dft.engines.cuda import infer
-from dft.engines.cuda.infer import (
-    NO_GRAPH,
-    NetworkSource,
-    OrtCudaNetwork,
-    TensorRtNetwork,
-    cuda_provider_options,
-    open_network,
-)
+from dft.engines.cuda.infer import MAX_SHAPES, NetworkSource, OrtCudaNetwork, TensorRtNetwork, open_network
+from dft.engines.cuda.ort import RUNS_BEFORE_CAPTURE, cuda_provider_options
 from dft.engines.cuda.trt import Gpu, Profile
 
 from .test_trt import linear_graph
@@ -28,19 +23,19 @@ SHAPE = (4, 2)
 SOURCE = NetworkSource(linear_graph(2.0), Profile("x", (1, 2), (4, 2), (8, 2)), lambda shape: {"y": shape})
 KNOWN_OPTIONS = {
     "device_id", "user_compute_stream", "cudnn_conv_algo_search", "arena_extend_strategy", "use_tf32",
-    "enable_cuda_graph",
 }  # fmt: skip
-RUN_OPTIONS = {"disable_synchronize_execution_providers", "gpu_graph_id"}
+RUN_OPTIONS = {"disable_synchronize_execution_providers"}
 
 
 class Runtime(types.ModuleType):
-    """onnxruntime: its work is to double."""
+    """onnxruntime: its work is to double. A session that sees a second shape stalls, which is an error here."""
 
     __version__ = "1.31.1"
 
     def __init__(self, streams):
         super().__init__("onnxruntime")
-        self.streams, self.sessions, self.runs = streams, [], []
+        self.streams, self.sessions = streams, []
+        self.opening = threading.Semaphore(1000)
         self.cuda_starts, self.capture_fails = True, False
 
     def preload_dlls(self, cuda=True, cudnn=True, msvc=True, directory=None):
@@ -61,6 +56,7 @@ class Runtime(types.ModuleType):
         assert isinstance(content, bytes) and enable_fallback == 0
         (name, given), last = providers
         assert (name, last) == ("CUDAExecutionProvider", "CPUExecutionProvider")
+        self.opening.acquire()
         assert set(given) == KNOWN_OPTIONS and all(isinstance(text, str) for text in given.values())
         session = Session(self, given)
         self.sessions.append(session)
@@ -69,7 +65,7 @@ class Runtime(types.ModuleType):
 
 class Session:
     def __init__(self, runtime, options):
-        self._runtime, self.options, self._captured = runtime, options, set()
+        self._runtime, self.options, self.shapes, self.num_runs = runtime, options, set(), 0
         self._stream = runtime.streams[int(options["user_compute_stream"])]
 
     def get_providers(self):
@@ -79,23 +75,22 @@ class Session:
         return Binding()
 
     def run_with_iobinding(self, binding, options):
-        graph = options.entries.get("gpu_graph_id")
-        if graph not in (None, str(NO_GRAPH)):
-            assert self.options["enable_cuda_graph"] == "1" and graph != "0"
-            key = (threading.get_ident(), graph)
-            if key not in self._captured:
-                if self._runtime.capture_fails:
-                    raise RuntimeError("capture failed")
-                self._captured.add(key)
-        self._runtime.runs.append((self, graph, threading.current_thread().name))
         assert options.entries["disable_synchronize_execution_providers"] == "1"
+        self.shapes.add(binding.shape)
+        assert len(self.shapes) == 1
+        self.num_runs += 1
+        if self._stream.captured is not None:
+            assert self.num_runs > RUNS_BEFORE_CAPTURE, "what allocates cannot be captured"
+            if self._runtime.capture_fails:
+                self._stream.enqueue(lambda: 1 / 0)
+                raise RuntimeError("capture failed")
         self._stream.enqueue(binding.double)
 
 
 class Binding:
     def bind_input(self, name, device_type, device_id, element_type, shape, buffer_ptr):
         assert (name, device_type, device_id, element_type) == ("x", "cuda", 0, np.float32)
-        self._source = self._array(shape, buffer_ptr)
+        self._source, self.shape = self._array(shape, buffer_ptr), shape
 
     def bind_output(
         self, name, device_type="cpu", device_id=0, element_type=None, shape=None, buffer_ptr=None
@@ -116,14 +111,12 @@ class Binding:
 
 @pytest.fixture
 def stream(gpu):
-    made = gpu.cuda.Stream(non_blocking=True)
-    made.device_id = 0
-    return made
+    return gpu.cuda.Stream(non_blocking=True)
 
 
 @pytest.fixture
 def runtime(gpu, stream, monkeypatch):
-    streams = sys.modules[gpu.cuda.Stream.__module__].STREAMS
+    streams = sys.modules[gpu.cuda.Event.__module__].STREAMS
     made = Runtime(streams)
     monkeypatch.setitem(sys.modules, "onnxruntime", made)
     return made
@@ -137,53 +130,95 @@ def doubled(network, stream, shape=SHAPE):
     np.testing.assert_array_equal(bound.outputs["y"].get(stream), 2 * values)
 
 
-def test_io_binding_on_our_stream(runtime, stream, capsys):
+def test_no_session_sees_two_shapes(runtime, stream, capsys):
     network = OrtCudaNetwork(SOURCE, stream)
-    doubled(network, stream)
-    doubled(network, stream, (1, 2))
-    assert network.bound(SHAPE) is network.bound(SHAPE)
-    (session,) = runtime.sessions
-    assert session.options["user_compute_stream"] == str(stream.ptr)
-    assert [graph for _, graph, _ in runtime.runs] == [None, None], "no graph unless one was captured"
+    for shape in (SHAPE, (1, 2), (8, 2), SHAPE, (1, 2)):
+        doubled(network, stream, shape)
+        assert network.bound(shape) is network.bound(shape)
+    assert [session.shapes for session in runtime.sessions] == [{SHAPE}, {(1, 2)}, {(8, 2)}]
+    assert len({session.options["user_compute_stream"] for session in runtime.sessions}) == 3
     assert capsys.readouterr().out == "", "stdout belongs to results"
 
 
 def test_provider_options_are_told_as_text():
-    options = cuda_provider_options(1234, 1, graphs=True)
+    options = cuda_provider_options(1234, 1)
     assert options["device_id"] == "1" and options["user_compute_stream"] == "1234"
-    assert options["enable_cuda_graph"] == "1" and options["use_tf32"] == "0"
+    assert options["use_tf32"] == "0"
     assert set(options) == KNOWN_OPTIONS
 
 
-def test_captured_shapes_replay_their_graphs_and_others_run_without(runtime, stream):
+@pytest.mark.parametrize("graphs", [True, False])
+def test_a_shape_is_captured_once_and_launched_from_then_on(runtime, stream, graphs):
+    network = OrtCudaNetwork(SOURCE, stream, graphs=graphs)
+    network.bound(SHAPE)
+    (session,) = runtime.sessions
+    before = session.num_runs
+    for _ in range(3):
+        doubled(network, stream)
+    assert session.num_runs == before + (0 if graphs else 3)
+
+
+def test_graphs_are_launched_from_any_thread(runtime, stream):
     network = OrtCudaNetwork(SOURCE, stream)
-    network.capture(SHAPE)
-    network.capture((8, 2))
-    runtime.runs.clear()
-    for shape in (SHAPE, (8, 2), (2, 2)):
+    maker = threading.Thread(target=network.bound, args=(SHAPE,))
+    maker.start()
+    maker.join(timeout=30)
+    assert network.is_ready(SHAPE) and not network.is_ready((1, 2))
+    doubled(network, stream)
+
+
+def test_what_is_ready_is_not_kept_waiting_by_what_is_made(runtime, stream):
+    network = OrtCudaNetwork(SOURCE, stream)
+    network.bound(SHAPE)
+    runtime.opening = threading.Semaphore(0)
+    maker = threading.Thread(target=network.bound, args=((1, 2),))
+    maker.start()
+    doubled(network, stream)
+    assert not network.is_ready((1, 2))
+    runtime.opening.release()
+    maker.join(timeout=30)
+    doubled(network, stream, (1, 2))
+
+
+def test_one_shape_is_made_once_whoever_asks(runtime, stream):
+    network = OrtCudaNetwork(SOURCE, stream)
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(network.bound(SHAPE))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(made) == 4 and len(set(made)) == len(runtime.sessions) == 1
+
+
+def test_the_least_recently_used_shape_gives_way(runtime, stream):
+    network = OrtCudaNetwork(SOURCE, stream)
+    shapes = [(num, 2) for num in range(1, MAX_SHAPES + 2)]
+    for shape in shapes[:-1]:
         doubled(network, stream, shape)
-    assert [graph for _, graph, _ in runtime.runs] == ["1", "2", str(NO_GRAPH)]
-    assert len({session for session, _, _ in runtime.runs}) == 1
-
-
-def test_another_thread_captures_nothing(runtime, stream):
-    """The runtime keeps graphs per thread, and would capture anew amid other threads' work."""
-    network = OrtCudaNetwork(SOURCE, stream)
-    network.capture(SHAPE)
-    runtime.runs.clear()
-    other = threading.Thread(target=lambda: network.bound(SHAPE).enqueue())
-    other.start()
-    other.join(timeout=30)
-    assert [graph for _, graph, _ in runtime.runs] == [str(NO_GRAPH)]
+    doubled(network, stream, shapes[0])
+    doubled(network, stream, shapes[-1])
+    assert [network.is_ready(shape) for shape in shapes] == [True, False, *[True] * (MAX_SHAPES - 1)]
+    doubled(network, stream, shapes[1])
 
 
 def test_without_graphs_where_capture_fails(runtime, stream, caplog):
     runtime.capture_fails = True
     network = OrtCudaNetwork(SOURCE, stream)
-    network.capture(SHAPE)
-    assert "no CUDA graphs" in caplog.text
     doubled(network, stream)
-    assert runtime.runs[-1][0].options["enable_cuda_graph"] == "0"
+    doubled(network, stream, (1, 2))
+    assert [record.message for record in caplog.records if "graph" in record.message] == [
+        "no CUDA graph: capture failed"
+    ]
+    first, *others = runtime.sessions
+    assert [session.shapes for session in others] == [{SHAPE}, {(1, 2)}], "a failed capture spoils a session"
+    assert first.num_runs == RUNS_BEFORE_CAPTURE + 1
+
+
+def test_how_long_a_shape_took_is_in_the_log(runtime, stream, caplog):
+    with caplog.at_level(logging.DEBUG):
+        OrtCudaNetwork(SOURCE, stream).bound(SHAPE)
+    assert any("(4, 2) ready after" in record.message for record in caplog.records)
 
 
 def test_a_provider_that_does_not_start_is_told(runtime, stream):
@@ -193,10 +228,11 @@ def test_a_provider_that_does_not_start_is_told(runtime, stream):
 
 
 def test_a_failing_run_is_ours(runtime, stream, monkeypatch):
-    network = OrtCudaNetwork(SOURCE, stream)
+    network = OrtCudaNetwork(SOURCE, stream, graphs=False)
+    bound = network.bound(SHAPE)
     monkeypatch.setattr(Session, "run_with_iobinding", lambda *_: 1 / 0)
     with pytest.raises(EngineError, match="inference failed on the GPU"):
-        network.bound(SHAPE).enqueue()
+        bound.enqueue()
 
 
 def test_the_first_rung_that_can_be_had_and_why_not_the_others(runtime, stream, monkeypatch):
@@ -211,7 +247,7 @@ def test_the_first_rung_that_can_be_had_and_why_not_the_others(runtime, stream, 
 def test_the_last_rung_is_the_cpu(gpu, stream, caplog):
     network = open_network(SOURCE, stream, rungs=("tensorrt", "onnxruntime-cpu"))
     doubled(network, stream)
-    assert network.rung.startswith("onnxruntime-cpu")
+    assert network.rung.startswith("onnxruntime-cpu") and network.is_exact
     assert [record.levelname for record in caplog.records if "inference by" in record.message] == ["WARNING"]
 
 
@@ -240,12 +276,12 @@ class Context:
 
 
 def test_tensorrt_turns_one_context_to_every_shape(gpu, stream):
-    context = Context(sys.modules[gpu.cuda.Stream.__module__].STREAMS)
+    context = Context(sys.modules[gpu.cuda.Event.__module__].STREAMS)
     engine = types.SimpleNamespace(create_execution_context=lambda: context)
     network = TensorRtNetwork(engine, "tensorrt 11.4 fp16", SOURCE, stream)
     for shape in (SHAPE, (8, 2), SHAPE):
         doubled(network, stream, shape)
-    network.capture((1, 2))
+    assert not network.is_exact
     context.refuses = True
     with pytest.raises(EngineError, match="refuses to run"):
         network.bound(SHAPE).enqueue()

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dft.engines.cpu.compose import OpenCvCompositor
+from dft.engines.cuda import compose
 from dft.engines.cuda.compose import CudaCompositor
 from dft.engines.protocols import Bar, Canvas, Colour, Tile
 
@@ -115,6 +116,16 @@ def test_any_crop_is_the_cpu_s(cupy_on_host, pictures, origin, step, size, rotat
     assert_alike(pictures, got, wanted, depth)
 
 
+@pytest.mark.parametrize(
+    "crop", [(300, 0, 320, 20), (-90.3, -90, -10, -10.5), (0, 200, 20, 230), (-500.5, 10, 664.5, 40)]
+)
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("size", [(96, 108), (2, 2)])
+def test_what_lies_beyond_the_picture_is_the_cpu_s(any_cupy, pictures, crop, depth, size):
+    got, wanted = both(pictures, pictures.natural(240, 180, depth=depth), [Tile(crop, 0, 0, *size)], Canvas(*size))
+    assert_alike(pictures, got, wanted, depth)
+
+
 def test_ten_bits_do_not_overshoot(any_cupy, pictures):
     stripes = np.zeros((64, 64))
     stripes[:, ::8] = stripes[:, 1::8] = 1023 / 4
@@ -158,6 +169,33 @@ def test_composing_enqueues_on_one_stream_and_waits_for_nothing(cupy_on_host, pi
         assert names == ("compose_y8", "compose_uv8") and len(set(map(id, streams))) == 1
         assert (canvas.y == 0xA5).all()  # as the stand-in's memory is before any work has run
         assert not (pictures.from_gpu(canvas)[0] == 0xA5).all()
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_still_cameras_show_each_new_picture(any_cupy, pictures, depth):
+    """Their launches are made again for pictures that lie elsewhere; what else changes is noticed."""
+    canvas, cpu = Canvas(64, 64, (9, 90, 30)), OpenCvCompositor(Canvas(64, 64, (9, 90, 30)))
+    tiles = [Tile((20.3, 10.2, 70.9, 60.8), 0, 0, 40, 40), Bar(40, 0, 4, 64, (255, 0, 0))]
+    wide = [*tiles, Tile((0, 0, 200, 150), 0, 40, 40, 24)]  # halved
+    large, small = (240, 180), (200, 180)
+    shown = [
+        (tiles, large, 0), (tiles, large, 0), (tiles[:1], large, 0), (tiles, large, 0), (tiles, small, 0),
+        (tiles, small, 90), (tiles, small, 90), (wide, small, 90), (wide, small, 90), (tiles, small, 90),
+    ]  # fmt: skip
+    with CudaCompositor(canvas) as compositor:
+        for number, (parts, size, rotation) in enumerate(shown):
+            image = pictures.smooth(number, *size, depth=depth, rotation=rotation)
+            made = compositor.compose(pictures.on_gpu(image), parts)
+            assert_alike(pictures, made, cpu.compose(image, parts), depth)
+
+
+def test_still_cameras_cost_no_search(cupy_on_host, pictures, monkeypatch):
+    image = pictures.on_gpu(pictures.natural(96, 64))
+    with CudaCompositor(Canvas(32, 32)) as compositor:
+        compositor.compose(image, [Tile((10.3, 10.2, 40.9, 40.8), 0, 0, 32, 32)])
+        monkeypatch.setattr(compose, "_Plane", None)
+        compositor.compose(image, [Tile((10.3, 10.2, 40.9, 40.8), 0, 0, 32, 32)])
+    assert [name for name, _ in cupy_on_host.launched] == 2 * ["compose_y8", "compose_uv8"]
 
 
 def test_a_source_may_be_dropped_as_soon_as_it_is_composed(cupy_on_host, pictures):

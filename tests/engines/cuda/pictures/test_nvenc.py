@@ -13,9 +13,11 @@ import pytest
 
 from dft.configs.errors import BackendUnavailableError, EngineError, OutputError
 from dft.engines import join
+from dft.engines.cuda import nvenc as nvenc_module
 from dft.engines.cuda.compose import CudaCompositor
 from dft.engines.cuda.counters import reset, transfers
-from dft.engines.cuda.nvenc import NvencEncoder, nvenc_options
+from dft.engines.cuda.encode import open_cuda_encoder
+from dft.engines.cuda.nvenc import NvencEncoder, nvenc_options, why_no_encoder
 from dft.engines.protocols import Canvas, Colour, EncodeOptions, Encoder, HdrMetadata, Tile
 
 SIZE = (192, 128)
@@ -139,6 +141,7 @@ class FakeNvenc(types.ModuleType):
 def nvenc(cupy_on_host, monkeypatch):
     streams = vars(inspect.getmodule(type(cupy_on_host.cuda.Stream.null)))["STREAMS"]
     module = FakeNvenc(streams)
+    monkeypatch.setattr(nvenc_module, "_without_encoder", {})
     monkeypatch.setitem(sys.modules, "PyNvVideoCodec", module)
     return module
 
@@ -224,6 +227,7 @@ def test_pieces_are_joined_and_keep_their_times(nvenc, pictures, tmp_path, codec
         ({"preset": "ultrafast"}, {"preset": "P1", "bf": "0"}),
         ({"preset": "medium", "crf": 23}, {"preset": "P4", "rc": "vbr", "cq": "23", "bf": "2", "gop": "250"}),
         ({"preset": "veryslow"}, {"preset": "P7"}),
+        ({"crf": 0}, {"cq": "1"}),  # 0 would mean: as the encoder likes
         ({"bitrate": 4_000_000}, {"rc": "vbr", "bitrate": "4000000", "cq": None}),
         ({"codec": "av1"}, {"codec": "av1", "use_ivf_container": "0", "repeatspspps": None}),
         ({"codec": "hevc", "depth": 10}, {"codec": "hevc", "repeatspspps": "1", "colorspace": None}),
@@ -271,6 +275,29 @@ def test_sessions_are_counted_by_trying_and_freed_by_closing(nvenc, tmp_path):
     for encoder in opened:
         encoder.close()
         encoder.close()
+
+
+def test_a_card_without_an_encoder_is_asked_once(nvenc, tmp_path, monkeypatch):
+    """For both ways to it; a card whose sessions are used up is asked for the next video as well."""
+    asked, told = [], "m_nvenc.nvEncOpenEncodeSessionEx(&encodeSessionExParams, &hEncoder) returned error "
+
+    def failing(**_):
+        asked.append(told)
+        raise UnsupportedError(told)
+
+    monkeypatch.setattr(nvenc, "GetEncoderCaps", failing)
+    told += "10 at NvEncoder.cpp:55"
+    for _ in range(2):
+        with pytest.raises(BackendUnavailableError, match="returned error 10"):
+            NvencEncoder(tmp_path / "p.mp4", options_of())
+    assert len(asked) == 2 and why_no_encoder() is None
+    told = told.replace("error 10", "error 2")
+    for _ in range(2):
+        with pytest.raises(BackendUnavailableError, match="returned error 2 at"):
+            NvencEncoder(tmp_path / "p.mp4", options_of())
+    assert len(asked) == 3 and "returned error 2" in why_no_encoder()
+    with pytest.raises(BackendUnavailableError, match=r"FFmpeg's NVENC cannot be used; got .*error 2"):
+        open_cuda_encoder(tmp_path / "p.mp4", options_of(), "ffmpeg-nvenc")
 
 
 def test_what_it_cannot_do_is_refused(nvenc, tmp_path):

@@ -9,7 +9,8 @@ from dft.engines.alignment import ARCFACE, DLIB
 from dft.engines.cpu.chips import face_chips
 from dft.engines.cpu.detect import YuNetDetector
 from dft.engines.cpu.image import YuvImage
-from dft.engines.cuda.prepare import InputForm, enqueue_chips, enqueue_picture, enqueue_thumbnail
+from dft.engines.cuda.kernels import address
+from dft.engines.cuda.prepare import InputForm, PicturePlan, enqueue_chips
 from dft.engines.protocols import Colour
 from dft.engines.weights import find_model
 from dft.engines.yunet import input_size
@@ -42,12 +43,12 @@ def prepared(cupy, pictures, image, size, dtype=np.float32, form=None):
     """The tensor ``(3, H, W)``, the thumbnail, and the fitted size."""
     width, height, padded_width, padded_height = input_size(image.display_width, image.display_height, size)
     on_gpu, stream = pictures.on_gpu(image), cupy.cuda.Stream(non_blocking=True)
-    coded = (width, height) if image.rotation in (90, 270) else (height, width)
+    plan = PicturePlan(on_gpu, (width, height), (padded_width, padded_height), form or InputForm(), dtype)
+    assert plan.suits(on_gpu)
     with on_gpu.reading(stream), stream:
         tensor = cupy.empty((3, padded_height, padded_width), dtype)
-        luma, thumbnail = cupy.empty(coded, np.uint8), cupy.empty((18, 32), np.uint8)
-        enqueue_picture(on_gpu, tensor, (width, height), form or InputForm(), luma)
-        enqueue_thumbnail(luma, thumbnail)
+        luma, thumbnail = cupy.empty(plan.luma_shape, np.uint8), cupy.empty((18, 32), np.uint8)
+        plan.enqueue(on_gpu, address(tensor), address(luma), address(thumbnail))
     stream.synchronize()
     return tensor.get(), thumbnail.get(), (width, height)
 
