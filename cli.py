@@ -5,28 +5,27 @@ Ctrl-C. Passes are imported when their command runs, so that help and completion
 """
 
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .configs.analysis import STAGE_TWO, AnalyzeSettings
+from .configs.console import FILE, QUIET, common, count
 from .configs.errors import DftError
 from .configs.flags import setting_flags, settings_from_flags, settings_page
 from .configs.rendering import RenderSettings
+from .configs.settings import build
 from .configs.version import VERSION
+from .trackio.commands import EDIT_COMMANDS
+from .trackio.interchange.commands import COMMANDS as INTERCHANGE_COMMANDS
+from .trackio.review.commands import review_command
 
 PASSES = {"analyze": AnalyzeSettings, "render": RenderSettings}
-QUIET = "dft.quiet"
-LEVELS = ("debug", "info", "warning", "error")
-FILE = click.Path(path_type=Path)
-Command = Callable[..., Any]
 
 
 def main() -> None:
@@ -61,22 +60,6 @@ class _Interruptible(click.Group):
             ctx.exit(130)
 
 
-def _common(command: Command) -> Command:
-    """Add --json, --quiet and --log-level, and set up logging."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-    @click.option("--quiet", "-q", is_flag=True, help="No progress bar, and only errors are logged.")
-    @click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="Log to stderr.")
-    @wraps(command)
-    def wrapped(*args: Any, quiet: bool, log_level: str, **kwargs: Any) -> Any:
-        click.get_current_context().meta[QUIET] = quiet
-        level = logging.ERROR if quiet else getattr(logging, log_level.upper())
-        logging.basicConfig(level=level, format="dft: %(levelname)s: %(message)s", stream=sys.stderr, force=True)
-        return command(*args, **kwargs)
-
-    return wrapped
-
-
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar with rate and time left on stderr, where that is a terminal."""
@@ -95,10 +78,6 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
             bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0)
 
         yield show
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _print_report(report: Any, as_json: bool, line: str) -> None:
@@ -128,7 +107,7 @@ def cli() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace an existing track file.")
 @click.option("--keep-evidence", is_flag=True, help="Keep what was seen, for dft tracks reidentify.")
 @setting_flags(AnalyzeSettings)
-@_common
+@common
 def analyze(
     video: Path, output: Path | None, overwrite: bool, keep_evidence: bool,
     config: Path | None, as_json: bool, **flags: Any,
@@ -150,14 +129,14 @@ def analyze(
         )
     _print_report(
         report, as_json,
-        f"{_found(report)}, {report.embedded:,} of {_count(report.faces, 'face')} embedded ({report.fps:.0f} frames/s)",
+        f"{_found(report)}, {report.embedded:,} of {count(report.faces, 'face')} embedded ({report.fps:.0f} frames/s)",
     )  # fmt: skip
 
 
 def _found(report: Any) -> str:
     return (
-        f"{report.output}: {' and '.join(report.persons)} in {_count(report.frames, 'frame')}, "
-        f"{_count(report.shots, 'shot')}, {_count(report.suspects, 'moment')} to review"
+        f"{report.output}: {' and '.join(report.persons)} in {count(report.frames, 'frame')}, "
+        f"{count(report.shots, 'shot')}, {count(report.suspects, 'moment')} to review"
     )
 
 
@@ -170,7 +149,7 @@ def _found(report: Any) -> str:
 @click.option("--preview", is_flag=True, help="A small, quick proof instead: boxes and crops over the source.")
 @click.option("--still", metavar="TIME", help="One picture instead, as PNG: 12.5s or 00:00:12.5 from the start.")
 @setting_flags(RenderSettings)
-@_common
+@common
 def render(
     video: Path, tracks: Path | None, output: Path | None, overwrite: bool, force: bool, preview: bool,
     still: str | None, config: Path | None, as_json: bool, **flags: Any,
@@ -196,7 +175,7 @@ def render(
         report = run(video, tracks, output, progress=progress, **common)
     reused = f", {report.reused:,} of them from before" if report.reused else ""
     names = ", ".join(map(str, report.outputs))
-    _print_report(report, as_json, f"{names}: {_count(report.frames, 'frame')}{reused} ({report.fps:.1f} frames/s)")
+    _print_report(report, as_json, f"{names}: {count(report.frames, 'frame')}{reused} ({report.fps:.1f} frames/s)")
     if not as_json and not click.get_current_context().meta[QUIET]:
         from rich.console import Console
 
@@ -228,12 +207,21 @@ def _look(
         with _progress("preview") as progress:
             report = preview(video, tracks, output, progress=progress, **common)
     names = ", ".join(map(str, report.outputs))
-    _print_report(report, as_json, names if moment is not None else f"{names}: {_count(report.frames, 'frame')}")
+    _print_report(report, as_json, names if moment is not None else f"{names}: {count(report.frames, 'frame')}")
+
+
+def _video_for_review(video: Path, fingerprint: str) -> Any:
+    from .render.reviewing import ReviewedVideo
+
+    return ReviewedVideo(video, fingerprint)
+
+
+cli.add_command(review_command(_video_for_review))
 
 
 @cli.group()
 def tracks() -> None:
-    """Look into track files.
+    """Look into track files, and correct them.
 
     \b
     Example:
@@ -243,9 +231,9 @@ def tracks() -> None:
 
 @tracks.command()
 @click.argument("file", type=FILE)
-@_common
+@common
 def show(file: Path, as_json: bool) -> None:
-    """Who is where in FILE: spans, coverage, gaps, box sizes, suspects.
+    """Who is where in FILE with its edits: spans, coverage, gaps, box sizes, suspects.
 
     \b
     Example:
@@ -253,19 +241,22 @@ def show(file: Path, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from .trackio.files import read_tracks
+    from .trackio.edits.reading import read_edited
     from .trackio.summary import print_summary, summarize
 
-    summary = summarize(read_tracks(file))
+    track_file, edits = read_edited(file)
+    summary = summarize(track_file)
     if as_json:
-        click.echo(json.dumps(summary.as_dict()))
+        click.echo(json.dumps({**summary.as_dict(), "edits": edits.as_dict()}))
     else:
+        if edits.operations:
+            click.echo(edits.words())
         print_summary(summary, Console(width=None if sys.stdout.isatty() else 100))
 
 
 @tracks.command()
 @click.argument("file", type=FILE)
-@_common
+@common
 def validate(file: Path, as_json: bool) -> None:
     """Check FILE against the profile dft_tracks; problems name row and column.
 
@@ -290,7 +281,7 @@ def validate(file: Path, as_json: bool) -> None:
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Picture, PNG or SVG.  [FILE's name with .png]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
-@_common
+@common
 def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> None:
     """Draw the position of both people over time, sides, gaps and suspects.
 
@@ -298,11 +289,11 @@ def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> Non
     Example:
       dft tracks plot tracks.parquet -o tracks.png
     """
-    from .trackio.files import read_tracks
+    from .trackio.edits.reading import read_edited
     from .trackio.plot import plot_tracks
 
     output = output or file.with_suffix(".png")
-    plot_tracks(read_tracks(file), output, overwrite=overwrite)
+    plot_tracks(read_edited(file)[0], output, overwrite=overwrite)
     click.echo(json.dumps({"output": str(output)}) if as_json else str(output))
 
 
@@ -312,7 +303,7 @@ def plot(file: Path, output: Path | None, overwrite: bool, as_json: bool) -> Non
 @click.option("--evidence", type=FILE, help="Folder of the evidence.  [TRACKS' name with .evidence]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing track file.")
 @setting_flags(AnalyzeSettings, only=STAGE_TWO)
-@_common
+@common
 def reidentify(
     file: Path, output: Path | None, evidence: Path | None, overwrite: bool, as_json: bool, **flags: Any
 ) -> None:
@@ -338,9 +329,9 @@ def reidentify(
     "--iou", type=click.FloatRange(0, 1, min_open=True), default=0.4, show_default=True,
     help="Least overlap of a box with a true one to be on that face.",
 )  # fmt: skip
-@_common
+@common
 def score(file: Path, truth: Path, iou: float, as_json: bool) -> None:
-    """How right TRACKS is by TRUTH: names that are right, wrong, missing, and how often they change.
+    """How right TRACKS, with its edits, is by TRUTH: names that are right, wrong, missing, and how often they change.
 
     TRUTH is a corrected track file, or a table with the columns frame_index, person, x1, y1, x2, y2 and optionally
     visible, such as dft demo writes.
@@ -351,11 +342,11 @@ def score(file: Path, truth: Path, iou: float, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from .trackio.files import read_tracks
+    from .trackio.edits.reading import read_edited
     from .trackio.score import print_score, read_truth
     from .trackio.score import score as run
 
-    made = run(read_tracks(file), read_truth(truth), iou)
+    made = run(read_edited(file)[0], read_truth(truth), iou)
     if as_json:
         click.echo(json.dumps(made.as_dict()))
     else:
@@ -370,7 +361,7 @@ def score(file: Path, truth: Path, iou: float, as_json: bool) -> None:
 @click.option("--plot", "picture", type=FILE, help="Draw the paths and their acceleration (png, svg).")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
 @setting_flags(RenderSettings)
-@_common
+@common
 def plan_(
     video: Path, file: Path | None, force: bool, compare: bool, picture: Path | None, overwrite: bool,
     config: Path | None, as_json: bool, **flags: Any,
@@ -404,10 +395,14 @@ def plan_(
         print_plan(report, Console(width=None if sys.stdout.isatty() else 130 if compare else 100))
 
 
+for _command in (*EDIT_COMMANDS, *INTERCHANGE_COMMANDS):
+    tracks.add_command(_command)
+
+
 @cli.command(short_help="Make a two-person video, analyze it, render it.")
 @click.argument("folder", type=FILE, default=Path("demo"))
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
-@_common
+@common
 def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
     """Make a two-person video from two public-domain portraits in FOLDER, analyze it, render it.
 
@@ -438,21 +433,36 @@ def demo(folder: Path, overwrite: bool, as_json: bool) -> None:
 @click.argument("video", type=FILE)
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Rounds; figures are medians.")
 @click.option("--truth", type=FILE, help="Where the faces really are: prints what each part of identity is worth, too.")
+@click.option(
+    "--streams",
+    type=click.IntRange(1, 256),
+    help="Measure analysis alone, of so many videos at once, all of them VIDEO.",
+)
+@click.option("--processes", type=click.IntRange(1, 64), help="To which they are spread.  [half as many as cores]")
+@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="How long streams run.")
 @setting_flags(RenderSettings)
-@_common
-def bench(video: Path, repeat: int, truth: Path | None, config: Path | None, as_json: bool, **flags: Any) -> None:
+@common
+def bench(
+    video: Path, repeat: int, truth: Path | None, streams: int | None, processes: int | None, seconds: float,
+    config: Path | None, as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
     """Measure both passes on VIDEO against this machine's own limits, in one run.
 
     Prints decode-only speed, the analysis and its share of that, ReID's share of the analysis, a plain transcode
     (decode, crop, scale, hstack, x264),
     the rendering and its share of that, and the peak memory. The flags are those of dft render. With --truth (see dft
     tracks score) VIDEO is also analyzed with less and less of identity: ByteTrack only, without embeddings, with all.
+    With --streams it is looked at by so many at once, beside their decoders alone.
 
     \b
     Example:
       dft bench in.mp4 --preset veryfast --repeat 3
+      dft bench in.mp4 --device cuda --streams 8 --processes 4
     """
     settings = settings_from_flags(RenderSettings, "render", config, flags)
+    if streams is not None:
+        _bench_streams(video, settings.encode.device, streams, processes, seconds, as_json=as_json)
+        return
     from .analyze.ablation import ablation, as_text
     from .render.bench import bench as run
 
@@ -462,6 +472,15 @@ def bench(video: Path, repeat: int, truth: Path | None, config: Path | None, as_
         click.echo(json.dumps({**asdict(report), "ablation": [asdict(row) for row in rows]}))
     else:
         click.echo("\n\n".join([report.as_text(), as_text(rows)] if rows else [report.as_text()]))
+
+
+def _bench_streams(
+    video: Path, device: str, streams: int, processes: int | None, seconds: float, *, as_json: bool
+) -> None:
+    from .analyze.streams import bench_streams
+
+    report = bench_streams(video, build(AnalyzeSettings, {"device": device}), streams, processes, seconds)
+    click.echo(json.dumps(asdict(report)) if as_json else report.as_text())
 
 
 @cli.command(short_help="Print every setting of every pass as Markdown.")

@@ -11,6 +11,9 @@ DftError
 |   +-- TrackFileNotFoundError (FileNotFoundError)
 |   +-- TrackFormatError      (ValueError)         not the profile dft_tracks
 |   +-- TrackMismatchError    (ValueError)         belongs to another video
+|   +-- EditLogError          (ValueError)         the log of edits: damaged, or of another track file
+|       +-- StaleEditError                         somebody else has edited in the meantime
++-- EditError                 (ValueError)         an edit that these tracks do not allow
 +-- EvidenceError             (ValueError)         what an analysis kept for later
 +-- OutputError               (OSError)            cannot be written: folder, permission, space
 |   +-- OutputExistsError     (FileExistsError)
@@ -20,6 +23,8 @@ DftError
 
 Each is one line: what went wrong, what was got, what was expected, what to do.
 """
+
+from collections.abc import Sequence
 
 
 class DftError(Exception):
@@ -82,6 +87,39 @@ class TrackFormatError(TrackFileError, ValueError):
 
 class TrackMismatchError(TrackFileError, ValueError):
     """The track file belongs to another video."""
+
+
+class EditLogError(TrackFileError, ValueError):
+    """The log of edits is damaged, or belongs to another track file."""
+
+
+class StaleEditError(EditLogError):
+    """An edit was made on an older state of the log than it has by now.
+
+    Attributes:
+        revision: Number of records that the log has now.
+    """
+
+    def __init__(
+        self, what: str, *, got: object = None, expected: object = None, hint: str | None = None, revision: int = 0
+    ):
+        super().__init__(what, got=got, expected=expected, hint=hint)
+        self.revision = revision
+
+
+class EditError(DftError, ValueError):
+    """An edit that cannot be done on these tracks.
+
+    Attributes:
+        frames: The frames that stand in its way, where there are any.
+    """
+
+    def __init__(
+        self, what: str, *, got: object = None, expected: object = None, hint: str | None = None,
+        frames: Sequence[int] = (),
+    ):  # fmt: skip
+        super().__init__(what, got=got, expected=expected, hint=hint)
+        self.frames = tuple(frames)
 
 
 class EvidenceError(DftError, ValueError):

@@ -212,6 +212,18 @@ class EncodeSettings:
 
 
 @dataclass(frozen=True)
+class ReviewSettings:
+    """What is said of tracks that nobody has reviewed."""
+
+    warn_suspects: float = setting(
+        0.5,
+        "Warn of moments to review that are more probably wrong than this and neither accepted nor fixed.",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
 class RenderSettings:
     """All settings of ``dft render``, by stage."""
 
@@ -219,3 +231,4 @@ class RenderSettings:
     camera: CameraSettings = field(default_factory=CameraSettings)
     absence: AbsenceSettings = field(default_factory=AbsenceSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)

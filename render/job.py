@@ -1,5 +1,6 @@
 """What a rendering, a preview and a still begin with: the input, its tracks, and the plan of every output."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from ..configs.rendering import EncodeSettings, RenderSettings
 from ..engines.devices import DeviceChoice, choose_device, open_decoder
 from ..engines.probe import probe
 from ..engines.protocols import Decoder, PictureOptions, VideoInfo
-from ..trackio.files import TrackFile, check_same_video, default_tracks_path, read_tracks
+from ..trackio.edits.reading import EditSummary, read_edited, suspects_warning
+from ..trackio.files import TrackFile, check_same_video, default_tracks_path
 from .camera.plan import CameraPlan, plan
 from .presets import outputs
 from .stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Job:
         decoder: Of its pictures; its ``info`` tells what they are when they come out.
         picture: What the decoder makes of the pictures.
         device: Where it is decoded.
-        track_file: The tracks.
+        track_file: The tracks, with their edits.
         settings: Output, camera, encoding.
         cameras: The plan of every output, by its name; None for the only one.
         notes: What was not right with the input, in words.
@@ -70,14 +74,14 @@ def opened(video: Path, tracks: Path, settings: RenderSettings, *, force: bool =
 
     Args:
         video: Any file that FFmpeg opens.
-        tracks: Its track file.
+        tracks: Its track file, taken with the edits of its log.
         settings: Output, camera, encoding.
         force: Take the tracks even if they were made from another file.
 
     Raises:
         DftError: One of its subclasses, see ``configs/errors.py``.
     """
-    track_file = read_tracks(tracks)
+    track_file, edits = read_edited(tracks)
     same = check_same_video(track_file, video, force=force)
     watch, device, source = Stopwatch(), choose_device(settings.encode.device), probe(video)
     picture = picture_options(source, settings.encode)
@@ -91,7 +95,7 @@ def opened(video: Path, tracks: Path, settings: RenderSettings, *, force: bool =
                 )
                 for name in outputs(settings.output)
             }  # fmt: skip
-        notes = _notes(track_file, decoder, same=same)
+        notes = (*_notes(track_file, decoder, same=same), *_review_notes(track_file, edits, settings))
         yield Job(video, source, decoder, picture, device, track_file, settings, cameras, notes, watch)
 
 
@@ -115,3 +119,11 @@ def _notes(track_file: TrackFile, decoder: Decoder, *, same: bool) -> tuple[str,
     if there != expected:
         notes.append(f"the video has {there} frames, and the tracks were made from {expected}")
     return tuple(notes)
+
+
+def _review_notes(track_file: TrackFile, edits: EditSummary, settings: RenderSettings) -> tuple[str, ...]:
+    """What to know of how the tracks were reviewed; moments that still are to be looked at are warned of at once."""
+    warning = suspects_warning(track_file.metadata, settings.review.warn_suspects)
+    if warning:
+        log.warning("%s", warning)
+    return tuple(note for note in (edits.words(), warning) if note)

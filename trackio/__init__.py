@@ -12,6 +12,7 @@ summary      what a track file holds, in numbers
 score        how right a track file is, by one that is known to be right
 plot         what a track file holds, in one picture
 timecode     seconds as people read them
+commands     the commands that correct tracks
 
-Imports ``configs`` only.
+Imports ``configs`` only. ``edits`` are corrections: operations, their log, replay and differences.
 """

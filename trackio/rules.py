@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .columns import NULL, UNKNOWN, as_numpy, boxes_xyxy, codes, filled, landmarks, numbers
-from .metadata import SUSPECT_KINDS, TrackMetadata
+from .metadata import REVIEW_STATES, SUSPECT_KINDS, TrackMetadata
 from .schema import INTERPOLATED, NUM_LANDMARK_VALUES, ORIGINS, PERSONS, SCHEMA, SIDES
 
 _BOX = ("x1", "y1", "x2", "y2")
@@ -259,6 +259,8 @@ def metadata_problems(metadata: TrackMetadata) -> list[str]:
         key, span = f"suspects[{place}]", f"frames {doubt.first_frame} to {doubt.last_frame}"
         kind_known = doubt.kind in SUSPECT_KINDS or metadata.from_newer_minor
         check(kind_known, key + ".kind", doubt.kind, "one of " + ", ".join(SUSPECT_KINDS))
+        state_known = doubt.state in (None, *REVIEW_STATES) or metadata.from_newer_minor
+        check(state_known, key + ".state", doubt.state, "null or one of " + ", ".join(REVIEW_STATES))
         check(0 <= doubt.probability <= 1, key + ".probability", doubt.probability, "0 to 1")
         right = 0 <= doubt.first_frame <= doubt.last_frame < video.frame_count and doubt.first_pts <= doubt.last_pts
         check(right, key, span, f"an ascending range below {video.frame_count}")

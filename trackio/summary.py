@@ -90,6 +90,7 @@ class SuspectTime(Record):
         probability: That something is wrong, 0..1.
         note: One sentence.
         evidence: What the probability was taken from, by name.
+        state: What a reviewer said of it: ``accepted``, ``fixed``, ``unsure``; None as long as nobody did.
     """
 
     start: str
@@ -98,6 +99,7 @@ class SuspectTime(Record):
     probability: float
     note: str
     evidence: dict[str, float]
+    state: str | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _presence(name: str, table: pa.Table, chosen: NDArray[np.bool_], video: Vide
 
 def _timed(suspect: Suspect, video: VideoRecord) -> SuspectTime:
     start, end = (format_timecode(video.seconds(pts)) for pts in (suspect.first_pts, suspect.last_pts))
-    return SuspectTime(start, end, suspect.kind, suspect.probability, suspect.note, suspect.evidence)
+    return SuspectTime(start, end, suspect.kind, suspect.probability, suspect.note, suspect.evidence, suspect.state)
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -260,19 +262,24 @@ def _suspect_table(summary: Summary) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    reviewed = any(suspect.state for suspect in summary.suspects)
     table = Table(title=f"Suspects ({len(summary.suspects)})", title_justify="left")
     for heading in ("start", "end", "kind"):
         table.add_column(heading, no_wrap=True)
     table.add_column("prob.", justify="right")
+    if reviewed:
+        table.add_column("state", no_wrap=True)
     table.add_column("note")
     table.add_column("evidence")
     for suspect in summary.suspects:
+        state = [suspect.state or "open"] if reviewed else []
         # Text, because square brackets in a note would be taken for markup
         cells = (
             suspect.start,
             suspect.end,
             suspect.kind,
             f"{suspect.probability:.2f}",
+            *state,
             suspect.note,
             _evidence(suspect),
         )
