@@ -191,7 +191,7 @@ def look(
     decoder = eyes.decoder
     ends = np.array([chunk.end for chunk in run])
     pending = {chunk.number: chunk for chunk in run}
-    span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size
+    span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size or eyes.detector.usual_batch
 
     def finish(chunk: Chunk, observer: ChunkObserver) -> None:
         evidence = observer.evidence(eyes.rungs())

@@ -31,7 +31,8 @@ from .stage_one import Eyes, Step, look, open_eyes
 Kind = Literal["decode", "analyze"]
 
 SAMPLE_SECONDS = 0.05
-WARM_FRAMES = 60  # of each stream, before it counts as at work
+WARM_FRAMES = 60  # of each stream, before it counts as at work;
+WARM_SECONDS = 2.0  # so long at least: what is opened when it is first needed is open then
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class _Seen:
     batches: NDArray[np.float64]  # pictures and seconds of each
     num_frames: int
     num_bytes: int | None
-    core_seconds: float
+    cores: float
     rung: tuple[str, str]
 
 
@@ -166,14 +167,13 @@ def bench_streams(
     frame_bytes = info.width * info.height * 3 // 2
     batches = np.concatenate([seen.batches for seen in looking])
     num_frames, copied = sum(seen.num_frames for seen in looking), [seen.num_bytes for seen in looking]
-    longest = max(float(samples[-1, 0] - samples[0, 0]) for seen in looking for samples in seen.samples)
     return StreamsReport(
         num_streams, len(looking), round(decode_fps, 1), round(analyze_fps, 1), round(analyze_fps / decode_fps, 3),
         _middle_and_most(np.concatenate([seen.frame_seconds for seen in decoding])),
         None if None in copied else sum(filter(None, copied)) / (num_frames * frame_bytes),
         float(batches[:, 0].mean()) if len(batches) else None,
         _middle_and_most(batches[:, 1]) if len(batches) else None,
-        round(sum(seen.core_seconds for seen in looking) / longest, 2),
+        round(sum(seen.cores for seen in looking), 2),
         None if before is None or during is None else (during.memory_mb - before.memory_mb) / num_streams,
         None if during is None else during.decode_percent, looking[0].rung,
     )  # fmt: skip
@@ -220,7 +220,7 @@ def _run(task: _Task, kind: Kind, num: int, warm: Callable[[], None]) -> _Seen:
             ]
             detector_rung = eyes[0].detector.rung
         counts = [_Count(task.finish, warm) for _ in range(num)]
-        copied, spent = transferred_bytes(task.device), time.process_time()
+        copied = transferred_bytes(task.device)
         works = [partial(_over_and_over, one, count) for one, count in zip(passes, counts, strict=True)]
         share_out(works, [_do] * num)
         after = transferred_bytes(task.device)
@@ -231,7 +231,7 @@ def _run(task: _Task, kind: Kind, num: int, warm: Callable[[], None]) -> _Seen:
             np.array(batches, np.float64).reshape(-1, 2),
             sum(count.frames for count in counts),
             None if after is None or copied is None else after - copied,
-            time.process_time() - spent,
+            float(np.mean([count.cores for count in counts])),
             (decoders[0].rung, detector_rung),
         )
 
@@ -244,21 +244,30 @@ class _Count:
         self.samples: list[tuple[float, float]] = []
         self.frame_seconds: list[float] = []
         self._finish, self._warm, self._latest = finish, warm, time.monotonic()
+        self._core_seconds = 0.0
+        self._begun = time.monotonic()
 
     def __call__(self) -> bool:
         """One more frame; whether to stop."""
         now = time.monotonic()
         self.frames += 1
-        if self.frames == WARM_FRAMES:
-            self.samples.append((now, float(self.frames)))
-            self._warm()
-        elif self.frames > WARM_FRAMES:
+        if not self.samples:
+            if self.frames >= WARM_FRAMES and now - self._begun > WARM_SECONDS:
+                self.samples.append((now, float(self.frames)))
+                self._core_seconds = time.process_time()
+                self._warm()
+        else:
             self.frame_seconds.append(now - self._latest)
             if now - self.samples[-1][0] > SAMPLE_SECONDS:
                 self.samples.append((now, float(self.frames)))
                 self.over = self._finish.exists()
         self._latest = now
         return self.over
+
+    @property
+    def cores(self) -> float:
+        """Cores that the process kept busy since this stream was warm."""
+        return (time.process_time() - self._core_seconds) / (time.monotonic() - self.samples[0][0])
 
 
 def _do(work: Callable[[], None], _stopped: Callable[[], bool]) -> None:

@@ -44,7 +44,9 @@ class DetectionSettings:
         minimum=0,
         maximum=4096,
     )
-    batch_size: int = setting(4, "Frames per call of the detector.", unit="frames", minimum=1, maximum=12)
+    batch_size: int | None = setting(
+        None, "Frames per call of the detector; not set means 4, or 8 on a GPU.", unit="frames", minimum=1, maximum=8
+    )
     max_corrupt: float = setting(
         0.2, "Share of frames that may be missing or damaged before the analysis gives up.", minimum=0, maximum=1
     )

@@ -119,6 +119,7 @@ class FakeDetector(Closing):
     """
 
     rung = "fake"
+    usual_batch = 4
 
     def __init__(self, min_score: float = 0.0):
         self.model = ModelFile("fake", Path("fake.onnx"), "0" * 64)

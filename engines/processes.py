@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Work = Callable[[T, Tell], None]
 OpenWork = Callable[[A], AbstractContextManager[Work[T]]]
 
 MAX_TRIES = 2  # of an item whose worker died
+WATCH_SECONDS = 1.0
 END_SECONDS = 10.0  # within which a worker that has nothing left to do ends
 
 
@@ -231,6 +233,7 @@ def serve(descriptor: int) -> None:
     Args:
         descriptor: Of its end of the connection.
     """
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="dft-watch", daemon=True).start()
     connection, sending = Connection(descriptor), threading.Lock()
 
     def send(message: object) -> None:
@@ -252,6 +255,13 @@ def serve(descriptor: int) -> None:
     except BaseException as error:
         with suppress(OSError):
             send(_Failed(_portable(error)))
+
+
+def _end_with(caller: int) -> None:
+    """End this process once ``caller`` is gone, whatever it is doing: it may have nothing to tell for long."""
+    while os.getppid() == caller:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -304,10 +304,12 @@ class Detector(Closing, Protocol):
     Attributes:
         model: The weights.
         rung: Where the network runs, and why not on a better place.
+        usual_batch: Pictures that one video hands in together, for speed.
     """
 
     model: ModelFile
     rung: str
+    usual_batch: int
 
     def prepare(self, image: Image) -> Prepared:
         """The small upright picture that the network will see; keeps nothing of ``image`` alive."""

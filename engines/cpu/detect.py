@@ -47,6 +47,8 @@ class YuNetDetector(Closing):
         ModelError: The weights are no YuNet.
     """
 
+    usual_batch = 4  # more bring the CPU nothing
+
     def __init__(self, model: ModelFile, *, size: int, min_score: float, threads: int):
         self.model, self.rung = model, RUNG
         self._size, self._min_score = size, min_score

@@ -145,7 +145,7 @@ def library_options(options: EncodeOptions) -> dict[str, str]:
     chosen = {"preset": options.preset}
     if options.bitrate is None:
         chosen["crf"] = str(options.crf)
-    if options.codec == "h264" and has_avx512():
+    if options.codec == "h264" and options.width % 64 and has_avx512():
         # with AVX-512 x264 gives other bits from run to run where the width is no multiple of 64 (seen in build 165, in
         # PyAV 18.1): a rendering that goes on must give what an undisturbed one gives
         chosen["x264-params"] = "asm=avx2"

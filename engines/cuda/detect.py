@@ -56,7 +56,9 @@ THUMBNAIL_BYTES = THUMBNAIL_SHAPE[0] * THUMBNAIL_SHAPE[1]
 # memory. Larger pictures keep a GPU busy in the smaller batches.
 BATCH_SIZES = (8, 32)
 MAX_BATCH_PIXELS = 32 * 448 * 448
-FEW_VIDEOS = 2  # that fit into the smallest batch together: a video hands in 4 pictures at a time
+# Second looks come one by one, and at 896x512 a batch of 8 takes 200 MB more than one of 4 (measured on an H100).
+LARGE_PIXELS, LARGE_BATCH = 640 * 640, 4
+FEW_VIDEOS = 1  # that fit into the smallest batch together: a video hands in 8 pictures at a time
 # Of a thread that prepares. An event that is recorded again stands for later work on the same stream, which is safe to
 # wait for, and merely longer; a video has a dozen pictures waiting.
 NUM_EVENTS = 64
@@ -218,8 +220,10 @@ class _Lane:
 
 @cache
 def batch_sizes(size: Size) -> tuple[int, ...]:
-    """Those of :data:`BATCH_SIZES` that pictures of a size are put into: the first of them at least."""
+    """Those of :data:`BATCH_SIZES` that pictures of a size are put into, or :data:`LARGE_BATCH`."""
     height, width = size
+    if height * width > LARGE_PIXELS:
+        return (LARGE_BATCH,)
     return (BATCH_SIZES[0], *(num for num in BATCH_SIZES[1:] if num * height * width <= MAX_BATCH_PIXELS))
 
 
@@ -239,6 +243,8 @@ class CudaYuNetDetector(Closing):
         ModelError: The weights are no YuNet.
         BackendUnavailableError: No rung can be had.
     """
+
+    usual_batch = BATCH_SIZES[0]
 
     def __init__(self, model: ModelFile, *, size: int, min_score: float, rungs: Sequence[str] = RUNGS):
         import cupy
@@ -483,6 +489,8 @@ class BatchedDetector(Closing):
         ModelError: The weights are no YuNet.
         BackendUnavailableError: No rung can be had.
     """
+
+    usual_batch = BATCH_SIZES[0]
 
     def __init__(
         self,

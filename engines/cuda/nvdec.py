@@ -134,10 +134,9 @@ class NvDecoder(Closing):
     def _numbered(self, first: int) -> Generator[Numbered, None, None]:
         """Surfaces from frame ``first`` or one before it on; each is valid until the next is asked for.
 
-        NVDEC need not give the picture of the keyframe that it is entered at: with a CRA picture of HEVC it does not
-        (seen on an H100). Hence an earlier keyframe is tried where the first picture from the keyframe on lies after
-        ``first``, or where none comes. Pictures before the keyframe prove nothing: they may be its leading pictures,
-        whose references were not decoded.
+        NVDEC need not give the picture of the keyframe that it is entered at. Hence an earlier keyframe is tried where
+        the first picture from the keyframe on lies after ``first``, or where none comes. Pictures before the keyframe
+        prove nothing.
         """
         for key in entries(self.index, first):
             with closing(self._run(key, first)) as run:

@@ -38,6 +38,7 @@ KEYFRAMES = (2, 3)  # NV_ENC_PIC_TYPE_I, NV_ENC_PIC_TYPE_IDR
 # NV_ENC_ERR_NO_ENCODE_DEVICE and NV_ENC_ERR_UNSUPPORTED_DEVICE, as the library words them: facts of the card. Sessions
 # that are used up give 10 or 21 (OUT_OF_MEMORY, INCOMPATIBLE_CLIENT_KEY), and may be free for the next video.
 NO_ENCODER = re.compile(r"(?:returned error|error code)\W*[12]\b", re.IGNORECASE)
+NUMBERED = re.compile(r"returned error \d+")
 
 _without_encoder: dict[int, str] = {}  # GPUs that have none, and what said so; they are not asked again
 
@@ -191,7 +192,10 @@ def _refused(reason: object) -> BackendUnavailableError:
 
 
 def _first_line(reason: object) -> str:
-    return next(iter(str(reason).strip().splitlines()), type(reason).__name__)  # advice of a page may follow
+    """What the library says up to its error's number; its file, and advice of a page, may follow."""
+    said = " ".join(str(reason).split())
+    number = NUMBERED.search(said)
+    return said[: number.end()] if number else next(iter(str(reason).strip().splitlines()), type(reason).__name__)
 
 
 class _Surface:

@@ -1,6 +1,7 @@
 """Packets of a video from a keyframe on, in the form that NVDEC's parser takes."""
 
 from collections.abc import Generator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,19 @@ def packets_from(path: Path, index: FrameIndex, key: int, first: int) -> Generat
     """PyAV's packets in decoding order from keyframe ``key`` to the end of the file.
 
     Containers seek by decoding time or coarsely: there may be earlier packets before those of the keyframe, and where
-    the first one lies after frame ``first``, none come.
+    the first one lies after frame ``first``, none come. The leading pictures of the packet that is entered are left
+    out: they refer to what was not decoded, and NVDEC, given those of a CRA picture of HEVC, gives the CRA picture the
+    time stamp of one of them (seen on an H100).
     """
     packets = _packets(path, int(index.pts[key]) if key > 0 else None)
-    for packet in packets:
-        if key > 0 and (packet.pts is None or packet.pts > index.pts[first]):
-            return
-        yield packet
-        break
-    yield from packets
+    head = next(packets, None)
+    if head is None or (key > 0 and (head.pts is None or head.pts > index.pts[first])):
+        return
+    yield head
+    if key > 0:
+        yield from dropwhile(lambda packet: packet.pts is not None and packet.pts < head.pts, packets)
+    else:
+        yield from packets
 
 
 def _packets(path: Path, pts: int | None) -> Generator[Any, None, None]:

@@ -36,7 +36,8 @@ def test_streams_in_processes(talk):
     assert "3 streams in 2 processes" in text and "GPU" not in text
 
 
-def test_a_count_samples_and_ends(tmp_path):
+def test_a_count_samples_and_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "WARM_SECONDS", 0.0)
     warm = []
     count = streams._Count(tmp_path / "finish", lambda: warm.append(1))
     for _ in range(streams.WARM_FRAMES - 1):

@@ -116,7 +116,8 @@ def test_an_interrupt_ends_all(tmp_path):
     assert time.monotonic() - begun < 60  # of the 600 that the other one would have waited
 
 
-def test_they_end_with_their_caller(tmp_path):
+@pytest.mark.parametrize("next_item", [2, "wait"])
+def test_they_end_with_their_caller(tmp_path, next_item):
     script = f"""
         import os, signal, sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -126,7 +127,7 @@ def test_they_end_with_their_caller(tmp_path):
         def heard(message):
             print(message[1], flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        share_out_to_processes([1, 2, 3], 1, noting, Path({str(tmp_path)!r}), heard)
+        share_out_to_processes([1, {next_item!r}], 1, noting, Path({str(tmp_path)!r}), heard)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr

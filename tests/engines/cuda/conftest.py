@@ -218,14 +218,14 @@ class PyNvDecoder:
     """Decodes with FFmpeg, from the bytes alone: no container, no extradata.
 
     Like the real one it copies each picture on the stream that it was given into a buffer that it uses again at the
-    next ``Decode()``, keeps time stamps of packets, and ends with an empty packet. Entered at a CRA picture of HEVC it
-    gives neither that one nor the leading pictures before it.
+    next ``Decode()``, keeps time stamps of packets, and ends with an empty packet. Entered at a CRA picture of HEVC and
+    given its leading pictures, it gives neither that one nor those.
 
     Attributes:
-        kept_back: Types of HEVC pictures that do not come where the decoder is entered at them.
+        kept_back: Types of HEVC pictures that do not come where the decoder is entered at them, whatever follows.
     """
 
-    kept_back = (HEVC_CRA,)
+    kept_back = ()
 
     def __init__(self, codec, stream, threads=1):
         import av
@@ -266,8 +266,11 @@ class PyNvDecoder:
     def _look_at(self, content, pts):
         if self._first is None and self._codec == "hevc":
             self._first = hevc_picture_type(content)
+            self._entered = pts
             if self._first in self.kept_back:
                 self._withheld = pts
+        elif self._first == HEVC_CRA and pts < self._entered and hevc_picture_type(content) in HEVC_RASL:
+            self._withheld = self._entered
 
     def _surface(self, number, picture):
         bits = 10 if picture.format.name.endswith("10le") else 8

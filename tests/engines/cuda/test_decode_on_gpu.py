@@ -97,7 +97,16 @@ def test_depths(media, held, name, depth):
             assert_same(held(ours.image), theirs.image, 4 if depth == 10 and name == "closed gop" else 1)  # it dithers
 
 
-@pytest.mark.parametrize("name", ["4:4:4", "odd size", "avi"])
+def test_what_pynvvideocodec_does_not_take_pyav_decodes_on_the_gpu(media, held):
+    """MPEG-4 part 2, in an AVI file."""
+    path = media("avi")
+    with CudaDecoder(path) as decoder, PyAvDecoder(path, 2) as cpu:
+        assert (decoder.rung, decoder.why) == ("pyav-cuda", "nvdec: codec mpeg4 is not decoded by NVDEC here")
+        for ours, theirs in zip(decoder.frames(), cpu.frames(), strict=True):
+            assert_same(held(ours.image), theirs.image, 1)
+
+
+@pytest.mark.parametrize("name", ["4:4:4", "odd size"])
 def test_other_videos_are_uploaded(media, held, name):
     path = media(name)
     with CudaDecoder(path) as decoder, PyAvDecoder(path, 2) as cpu:

@@ -14,7 +14,7 @@ from dft.engines.cuda.packets import entries
 from dft.engines.cuda.refusal import RefusedError
 from dft.engines.protocols import FrameIndex, PictureOptions
 
-from .conftest import HEVC_BLA, HEVC_CRA, HEVC_RASL, Surface, hevc_picture_type
+from .conftest import HEVC_BLA, HEVC_CRA, HEVC_RASL, hevc_picture_type
 
 TAKEN = [
     "closed gop", "open gop", "intra only", "one keyframe", "variable rate", "variable rate mp4", "start offset",
@@ -76,32 +76,23 @@ def test_a_keyframe_that_gives_no_picture_is_entered_one_earlier(nvc, closed_to_
         assert decoder.num_corrupt == 0
 
 
-def test_leading_pictures_without_their_references_are_no_way_in(nvc, closed_to_cra, media, planes):
-    """A driver that conceals them may still keep back the CRA picture."""
-    real = nvc.decoders
+def test_leading_pictures_of_the_keyframe_that_is_entered_are_left_out(nvc, media, planes):
+    """Given them, the driver confuses their times with that of the keyframe."""
+    real, types_given = nvc.decoders, []
 
-    class Concealing(real):
-        leading = ()
-        grey = np.full(96 * 64 * 3 // 2, 128, np.uint8)
-
+    class Looking(real):
         def _look_at(self, content, pts):
             super()._look_at(content, pts)
-            if hevc_picture_type(content) in HEVC_RASL and self._withheld > pts:
-                self.leading = (*self.leading, pts)
+            types_given.append(hevc_picture_type(content))
 
-        def Decode(self, data):
-            found = super().Decode(data)
-            if found and self.leading:
-                found[:0] = [Surface(self.grey.ctypes.data, pts) for pts in sorted(self.leading)]
-                self.leading = ()
-            return found
-
-    nvc.decoders = Concealing
+    nvc.decoders = Looking
     with NvDecoder(media("hevc")) as decoder:
         for first in (12, 24, 36):
+            types_given.clear()
             (frame,) = decoder.frames(first, first + 1)
             assert (frame.frame_index, media.read_number(planes(frame.image)[0])) == (first, first)
-        assert (decoder.num_corrupt, nvc.num_sessions) == (0, 6)
+            assert types_given[0] == HEVC_CRA and types_given[1] not in HEVC_RASL
+        assert (decoder.num_corrupt, nvc.num_sessions) == (0, 3)
 
 
 @pytest.mark.parametrize(("first", "tried"), [(150, [144, 132, 108, 60, 0]), (7, [0]), (149, [144, 132, 108, 60, 0])])

@@ -103,7 +103,7 @@ def test_batches_are_filled_up_to_few_sizes_of_those_that_are_ready(on_gpu, dete
 
 
 @pytest.mark.parametrize(
-    ("size", "wanted"), [((256, 448), (8, 32)), ((448, 448), (8, 32)), ((512, 896), (8,)), ((2048, 2048), (8,))]
+    ("size", "wanted"), [((256, 448), (8, 32)), ((448, 448), (8, 32)), ((512, 896), (4,)), ((2048, 2048), (4,))]
 )
 def test_large_pictures_make_small_batches(size, wanted):
     assert detect.batch_sizes(size) == wanted
