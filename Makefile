@@ -4,15 +4,17 @@ PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/d
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BROWSER := $(VENV)/.browser
+export PLAYWRIGHT_BROWSERS_PATH := $(CURDIR)/$(VENV)/browsers
 
-.PHONY: demo test test-all lint types unit docs lock bench clean
+.PHONY: demo test test-all lint types unit browser docs lock bench clean
 
 demo: $(STAMP)
 	$(BIN)/dft demo demo --overwrite
 
 test: lint types unit
 
-test-all: lint types
+test-all: lint types $(BROWSER)
 	$(BIN)/pytest
 
 lint: $(STAMP)
@@ -24,8 +26,17 @@ types: $(STAMP)
 	mkdir -p $(VENV)/src && ln -sfn "$(CURDIR)" $(VENV)/src/dft
 	cd $(VENV)/src && ../bin/mypy --config-file dft/pyproject.toml --cache-dir "$(CURDIR)/.mypy_cache" -p dft
 
-unit: $(STAMP)
+unit: $(STAMP) $(BROWSER)
 	$(BIN)/pytest -m "not slow"
+
+browser: $(BROWSER)
+
+# The tests of the review page take the Chromium of the system, or one that Playwright fetches (170 MB).
+$(BROWSER): $(STAMP)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  $(BIN)/playwright install --only-shell chromium || \
+	  echo "No browser could be had: the tests of the review page will be skipped. Install one (Debian: apt install chromium), then: make browser"
+	@touch $(BROWSER)
 
 docs: $(STAMP)
 	$(BIN)/dft settings > docs/settings.md
@@ -48,7 +59,7 @@ $(STAMP): pyproject.toml requirements.lock
 # The lock holds versions that work together on Python 3.11 and 3.12.
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --upgrade --editable '.[cpu,plot,demo,dev]'
+	build/lock/bin/pip install --quiet --upgrade --editable '.[cpu,plot,demo,review,dev]'
 	{ echo "# Versions that were tested together; made by make lock."; \
 	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip; } > requirements.lock
 	rm -rf build/lock

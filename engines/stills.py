@@ -139,8 +139,8 @@ class Stills(Closing):
         Args:
             frame: Its index.
             width: Width of the picture, in its own size if 0.
-            asker: Who waits for it. Of the wishes of one asker that wait, the one of the highest serial counts and the
-                others are dropped; those of None come after all others.
+            asker: Who is to see it now. Of the wishes of one asker that wait, the one of the highest serial counts and
+                the others are dropped, and what is read ahead follows them. Wishes of None, for later, come last.
             serial: Number of the wish, rising.
 
         Returns:
@@ -153,9 +153,11 @@ class Stills(Closing):
         """
         self._check(frame)
         with self._changed:
-            if asker is not None and not self._is_newest(asker, serial):
-                return None
-            self._note(frame, width)
+            if asker is not None:
+                if not self._is_newest(asker, serial):
+                    return None
+                self._step_to(frame)
+            self._width = width or self._width
             found = self._jpegs.get((frame, width))
         if found is not None:
             return found
@@ -190,12 +192,12 @@ class Stills(Closing):
         self._settle(others)
         return True
 
-    def _note(self, frame: int, width: int) -> None:
+    def _step_to(self, frame: int) -> None:
         """Remember where the steps lead."""
         step = frame - self._latest
         if step:
             self._forward = step > 0 or step < -JUMP
-        self._latest, self._width = frame, width or self._width
+        self._latest = frame
         self._changed.notify_all()
 
     def _image(self, frame: int, asker: str | None = None, serial: int = 0) -> Any:

@@ -28,7 +28,7 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_every_module_and_no_test(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     packages = ("analyze", "configs", "engines", "render", "trackio")
-    kinds = ("*.py", "*.cu")
+    kinds = ("*.py", "*.cu", "static/*")
     ours = {
         f"dft/{path.relative_to(ROOT)}"
         for package in packages

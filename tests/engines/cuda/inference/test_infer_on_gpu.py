@@ -108,7 +108,8 @@ def without_graphs(real_gpu):
 def test_graphs_change_nothing(upload, without_graphs):
     """Captured while other threads use the GPU, and launched for batches of every size."""
     with CudaYuNetDetector(find_model("yunet"), size=SIZE, min_score=MIN_SCORE, rungs=ORT_CUDA) as made:
-        made.warm_up(480, 270, num_videos=16)
+        for each in (made, without_graphs):  # in batches of other sizes the network's sums differ in their last bits
+            each.warm_up(480, 270, num_videos=16)
         bounds = made._network._bounds
         assert set(bounds) == {(num, 3, 192, 320) for num in BATCH_SIZES}
         assert all(bound.session._graph is not None for bound in bounds.values())
