@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -189,17 +190,28 @@ def look(
         stopped: Whether to stop.
     """
     decoder = eyes.decoder
+    saved: Future[None] | None = None
     ends = np.array([chunk.end for chunk in run])
     pending = {chunk.number: chunk for chunk in run}
     span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size or eyes.detector.usual_batch
 
-    def finish(chunk: Chunk, observer: ChunkObserver) -> None:
-        evidence = observer.evidence(eyes.rungs())
-        lost = num_missing(chunk, evidence)
-        count(Step(lost, lost, chunk))
-        store.save(chunk, evidence)
+    def keep(chunk: Chunk, observer: ChunkObserver) -> None:
+        store.save(chunk, observer.evidence(eyes.rungs()))
 
-    with closing(detected_frames(decoder, eyes.detector, span, batch_size)) as frames:
+    # the last faces of a chunk are embedded, and it is saved, while the next one is looked at
+    with (
+        ThreadPoolExecutor(1, "dft-keep") as keeper,
+        closing(detected_frames(decoder, eyes.detector, span, batch_size)) as frames,
+    ):
+
+        def finish(chunk: Chunk, observer: ChunkObserver) -> None:
+            nonlocal saved
+            lost = chunk.end - chunk.first - observer.num_frames
+            count(Step(lost, lost, chunk))
+            if saved is not None:
+                saved.result()
+            saved = keeper.submit(keep, chunk, observer)
+
         for position, own in groupby(frames, key=lambda f: int(np.searchsorted(ends, f.frame_index, side="right"))):
             observer = ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second)
             for frame in own:
@@ -208,8 +220,10 @@ def look(
                 observer.add(frame)
                 count(Step(1))
             finish(pending.pop(run[position].number), observer)
-    for chunk in pending.values():  # not one frame of it could be decoded
-        finish(chunk, ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second))
+        for chunk in pending.values():  # not one frame of it could be decoded
+            finish(chunk, ChunkObserver(decoder.info, settings, eyes.embedder, eyes.second))
+        if saved is not None:
+            saved.result()
 
 
 def num_missing(chunk: Chunk, evidence: ChunkEvidence) -> int:

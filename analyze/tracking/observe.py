@@ -58,6 +58,11 @@ class ChunkObserver:
         if len(self._head) < 2:
             self._head.append(frame.thumbnail)
 
+    @property
+    def num_frames(self) -> int:
+        """Frames that were added."""
+        return len(self._frame_index)
+
     def _may_be_cut(self, change: float, pts: int) -> bool:
         """Whether there may be a cut to a similar picture, so that faces on both sides are wanted."""
         if not change >= self._shots.doubtful_level:

@@ -7,6 +7,7 @@ Around each, the clearest faces are taken: what is half hidden says little.
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ MAX_PENDING = 32  # chips that wait for a batch
 
 
 class FaceEmbedder:
-    """An embedder that is opened when it is first needed, and whose failure stops nothing.
+    """An embedder that is opened when it is first needed, and whose failure stops nothing; for several threads.
 
     Args:
         open_embedder: Opens the backend.
@@ -54,6 +55,7 @@ class FaceEmbedder:
         self.failure = ""
         self.seconds = 0.0
         self.num_embedded = 0
+        self._lock = threading.Lock()
 
     @property
     def record(self) -> tuple[str, str, str, str]:
@@ -77,7 +79,7 @@ class FaceEmbedder:
         except EngineError:  # landmarks that no face has; other faces may be well
             return None
         finally:
-            self.seconds += time.perf_counter() - started
+            self._spent(time.perf_counter() - started)
 
     def embed(self, chips: Sequence[Chip]) -> NDArray[np.float32] | None:
         """``(N, dimension)`` float32, or None where the embedder fails or has failed."""
@@ -87,13 +89,14 @@ class FaceEmbedder:
             if opened is None:
                 return None
             vectors = opened.embed(chips)
-            self.num_embedded += len(vectors)
+            with self._lock:
+                self.num_embedded += len(vectors)
             return vectors
         except DftError as error:
             self._give_up(error)
             return None
         finally:
-            self.seconds += time.perf_counter() - started
+            self._spent(time.perf_counter() - started)
 
     def close(self) -> None:
         """Close the backend, if it was opened."""
@@ -101,14 +104,19 @@ class FaceEmbedder:
             self._embedder.close()
 
     def _opened(self) -> Embedder | None:
-        if self.failure:
-            return None
-        if self._embedder is None:
-            try:
-                self._embedder = self._open()
-            except DftError as error:
-                self._give_up(error)
-        return self._embedder
+        with self._lock:
+            if self.failure:
+                return None
+            if self._embedder is None:
+                try:
+                    self._embedder = self._open()
+                except DftError as error:
+                    self._give_up(error)
+            return self._embedder
+
+    def _spent(self, seconds: float) -> None:
+        with self._lock:
+            self.seconds += seconds
 
     def _give_up(self, error: DftError) -> None:
         self.failure = str(error)
