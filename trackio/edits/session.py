@@ -11,6 +11,7 @@ from ...configs.errors import EditError, EditLogError
 from ..files import TrackFile, read_tracks
 from ..schema import PERSONS
 from .actions import contradicted, do
+from .exchanges import with_exchanges
 from .gaps import Proposal, propose
 from .imports import IMPORT_PIXELS, corrections
 from .log import REDO, UNDO, EditLog, append, read_log
@@ -61,7 +62,7 @@ class Edits:
         tracks: The track file, which is never changed.
 
     Attributes:
-        base: The tracks as they are in the file.
+        base: The tracks as they are in the file, with the exchanges that their rows show among the suspects.
         log: The log as it was last read or written.
 
     Raises:
@@ -69,7 +70,7 @@ class Edits:
     """
 
     def __init__(self, tracks: Path):
-        self.base = read_tracks(tracks)
+        self.base = with_exchanges(read_tracks(tracks))
         self.log = read_log(tracks)
         self._rows: Rows | None = None
         self._current: TrackFile | None = None
