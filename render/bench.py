@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,15 +19,18 @@ import numpy as np
 from ..configs.errors import DftError, EngineError
 from ..configs.rendering import RenderSettings
 from ..configs.settings import all_settings, as_values
-from ..engines.devices import choose_device, open_compositor, open_decoder
+from ..engines.devices import DeviceChoice, choose_device, encoder_rungs, open_compositor, open_decoder, open_encoder
 from ..engines.limits import Crop, decode_fps, transcode_fps
+from ..engines.prefetch import prefetch
 from ..engines.probe import probe, scan
-from ..engines.protocols import VideoInfo
+from ..engines.protocols import EncodeOptions, Encoder, VideoInfo
 from ..trackio.files import read_tracks
 from .camera.plan import CameraPlan, plan
+from .encoding import DECODED_AHEAD
 from .pipeline import encode_options
 
 COMPOSED_RUNS, RUN_FRAMES = 8, 30
+KEPT_CANVASES, ENCODE_SECONDS = 40, 5.0
 STAGES = ("plan", "decode", "compose", "encode", "finish", "wait", "mux", "check")
 
 
@@ -36,7 +40,8 @@ class BenchReport:
 
     Attributes:
         frames: Frames of the video.
-        decode_fps: Decoding alone.
+        device: Where both passes ran.
+        decode_fps: Decoding alone, on that device.
         analyze_fps: ``dft analyze``, as a whole.
         analyze_share: Its share of ``decode_fps``.
         faces: Faces that were detected.
@@ -45,6 +50,10 @@ class BenchReport:
         transcode_fps: Plain decode, crop, scale, hstack, x264, at the settings and crops of the rendering.
         render_fps: ``dft render``, as a whole.
         render_share: Its share of ``transcode_fps``.
+        compose_fps: Decoding and composing, with the encoder taken out.
+        compose_share: Its share of ``decode_fps``.
+        encode_fps: The encoder alone, of canvases that lie in memory.
+        encode_share: The rendering's share of that.
         compose_ms: Core time of composing one frame, alone and on one core: the median over the video.
         compose_ms_p95: Its 95th percentile.
         peak_rss_mb: Largest resident memory of either pass, 10^6 bytes.
@@ -54,6 +63,7 @@ class BenchReport:
     """
 
     frames: int
+    device: str
     decode_fps: float
     analyze_fps: float
     analyze_share: float
@@ -63,6 +73,10 @@ class BenchReport:
     transcode_fps: float
     render_fps: float
     render_share: float
+    compose_fps: float
+    compose_share: float
+    encode_fps: float
+    encode_share: float
     compose_ms: float
     compose_ms_p95: float
     peak_rss_mb: float
@@ -72,12 +86,14 @@ class BenchReport:
         """A table for people."""
         return "\n".join(
             [
-                f"decode only  {self.decode_fps:8.1f} frames/s",
+                f"decode only  {self.decode_fps:8.1f} frames/s   on {self.device}",
                 f"analyze      {self.analyze_fps:8.1f} frames/s   {self.analyze_share:.2f} of decode only",
                 f"ReID         {self.embedded:8,} of {self.faces:,} faces   {self.reid_share:.3f} of the analysis",
                 f"transcode    {self.transcode_fps:8.1f} frames/s",
                 f"render       {self.render_fps:8.1f} frames/s   {self.render_share:.2f} of the plain transcode",
                 f"  of which   {self._breakdown()}",
+                f"no encoder   {self.compose_fps:8.1f} frames/s   {self.compose_share:.2f} of decode only",
+                f"encode only  {self.encode_fps:8.1f} frames/s   render is {self.encode_share:.2f} of it",
                 f"compose      {self.compose_ms:8.2f} ms of core time, 95 % within {self.compose_ms_p95:.2f} ms",
                 f"peak memory  {self.peak_rss_mb:8.0f} MB over {self.frames} frames",
             ]
@@ -103,6 +119,7 @@ def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport
     middle = {name: float(np.median([r[name] for r in rounds])) for name in rounds[0]}
     return BenchReport(
         frames=int(middle["frames"]),
+        device=choose_device(settings.encode.device).kind,
         decode_fps=round(middle["decode"], 2),
         analyze_fps=round(middle["analyze"], 2),
         analyze_share=round(float(np.median([r["analyze"] / r["decode"] for r in rounds])), 3),
@@ -112,6 +129,10 @@ def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport
         transcode_fps=round(middle["transcode"], 2),
         render_fps=round(middle["render"], 2),
         render_share=round(float(np.median([r["render"] / r["transcode"] for r in rounds])), 3),
+        compose_fps=round(middle["composing"], 2),
+        compose_share=round(float(np.median([r["composing"] / r["decode"] for r in rounds])), 3),
+        encode_fps=round(middle["encoding"], 2),
+        encode_share=round(float(np.median([r["render"] / r["encoding"] for r in rounds])), 3),
         compose_ms=round(middle["compose"], 2),
         compose_ms_p95=round(middle["compose p95"], 2),
         peak_rss_mb=max(r["memory"] for r in rounds),
@@ -122,13 +143,15 @@ def bench(video: Path, settings: RenderSettings, repeat: int = 1) -> BenchReport
 def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, float]:
     """One measurement of everything, in frames per second and MB."""
     tracks, output = folder / "bench.tracks.parquet", folder / "bench.mp4"
-    decoding = decode_fps(video, settings.encode.threads)
-    analysis = _dft("analyze", video, "-o", tracks, "--overwrite")
-    info = probe(video)
+    device, info = choose_device(settings.encode.device), probe(video)
+    decoding = _decode_fps(video, settings, device)
+    analysis = _dft("analyze", video, "-o", tracks, "--overwrite", "--device", device.kind)
     camera = _camera(video, tracks, info, settings)
     options = encode_options(camera.canvas, info, settings.encode)
     transcoding = transcode_fps(video, folder / "transcode.mp4", _coded_crops(camera, info), options)
-    composing = _compose_ms(video, camera)
+    composing, canvases = _composing(video, camera, settings, device)
+    encoding = _encode_fps(folder / "encode.mp4", options, device, canvases)
+    composed = _compose_ms(video, camera)
     rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings), "--no-reuse")
     return {
         "frames": analysis["frames"],
@@ -139,11 +162,62 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
         "reid_share": analysis["reid_seconds"] / analysis["seconds"],
         "transcode": transcoding,
         "render": rendering["fps"],
-        "compose": float(np.median(composing)),
-        "compose p95": float(np.percentile(composing, 95)),
+        "composing": composing,
+        "encoding": encoding,
+        "compose": float(np.median(composed)),
+        "compose p95": float(np.percentile(composed, 95)),
         "memory": max(analysis["peak_rss_mb"], rendering["peak_rss_mb"]),
         **{f"stage {stage}": rendering["stages"].get(stage, 0.0) * 1000 / rendering["frames"] for stage in STAGES},
     }
+
+
+def _decode_fps(video: Path, settings: RenderSettings, device: DeviceChoice) -> float:
+    """Frames per second of decoding alone: FFmpeg's own speed on the CPU, our decoder's on a GPU."""
+    if device.kind == "cpu":
+        return decode_fps(video, settings.encode.threads)
+    with open_decoder(video, device) as decoder:
+        started, frames = time.perf_counter(), sum(1 for _ in decoder.frames())
+        return frames / (time.perf_counter() - started)
+
+
+def _composing(
+    video: Path, camera: CameraPlan, settings: RenderSettings, device: DeviceChoice
+) -> tuple[float, list[Any]]:
+    """Frames per second of decoding and composing, and the canvases of frames from the middle on."""
+    kept: list[Any] = []
+    with (
+        open_decoder(video, device, settings.encode.threads) as decoder,
+        open_compositor(device, camera.canvas) as compositor,
+    ):
+        for frame in decoder.frames(len(camera) // 2, len(camera) // 2 + KEPT_CANVASES):
+            kept.append(compositor.compose(frame.image, camera.tiles(frame.frame_index)))
+        started, frames = time.perf_counter(), 0
+        with prefetch(decoder.frames(), DECODED_AHEAD) as decoded:
+            for frame in decoded:
+                compositor.compose(frame.image, camera.tiles(frame.frame_index))
+                frames += 1
+        return frames / (time.perf_counter() - started), kept
+
+
+def _encode_fps(path: Path, options: EncodeOptions, device: DeviceChoice, canvases: Sequence[Any]) -> float:
+    """Frames per second of encoding ``canvases``, there and back again, with the end of the file."""
+    order = [*range(len(canvases)), *range(len(canvases) - 2, 0, -1)]
+    step = round(1 / (options.fps * options.time_base))
+    started, frames = time.perf_counter(), 0
+    with _best_encoder(path, options, device) as encoder:
+        while time.perf_counter() - started < ENCODE_SECONDS:
+            encoder.write(canvases[order[frames % len(order)]], frames * step)
+            frames += 1
+        encoder.finish()
+    return frames / (time.perf_counter() - started)
+
+
+def _best_encoder(path: Path, options: EncodeOptions, device: DeviceChoice) -> Encoder:
+    *better, last = encoder_rungs(device)
+    for rung in better:
+        with suppress(EngineError):
+            return open_encoder(path, options, device, rung)
+    return open_encoder(path, options, device, last)
 
 
 def _compose_ms(video: Path, camera: CameraPlan) -> list[float]:
