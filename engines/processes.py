@@ -53,10 +53,10 @@ def share_out_to_processes(
     stretches, tries = _Stretches(len(items), min(num, len(items))), dict.fromkeys(range(len(items)), 0)
     with ExitStack() as started:
 
-        def start(number: int) -> _Process[A, T]:
-            return started.enter_context(_Process(number, open_work, argument))
+        def start(number: int) -> WorkerProcess[A, T]:
+            return started.enter_context(WorkerProcess(number, open_work, argument))
 
-        def begin(worker: _Process[A, T]) -> bool:
+        def begin(worker: WorkerProcess[A, T]) -> bool:
             item = stretches.take(worker.number)
             if item is not None:
                 tries[item] += 1
@@ -68,7 +68,7 @@ def share_out_to_processes(
             ready = wait([worker.connection for worker in at_work])
             for worker in [worker for worker in at_work if worker.connection in ready]:
                 message = worker.receive()
-                if isinstance(message, _Died):
+                if isinstance(message, Died):
                     at_work.remove(worker)
                     if tries[worker.item] >= MAX_TRIES:
                         raise EngineError(
@@ -80,30 +80,30 @@ def share_out_to_processes(
                     replacement = start(worker.number)
                     begin(replacement)
                     at_work.append(replacement)
-                elif isinstance(message, _Failed):
+                elif isinstance(message, Failed):
                     raise message.error
-                elif isinstance(message, _Done):
+                elif isinstance(message, Done):
                     if not begin(worker):
                         at_work.remove(worker)
                         worker.dismiss()
-                elif isinstance(message, _Told):
+                elif isinstance(message, Told):
                     heard(message.message)
 
 
 @dataclass(frozen=True)
-class _Told:
+class Told:
     """What a worker has to say."""
 
     message: Any
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """An item is finished."""
 
 
 @dataclass(frozen=True)
-class _Failed:
+class Failed:
     """A worker gives up."""
 
     error: BaseException
@@ -119,7 +119,7 @@ class _Logged:
 
 
 @dataclass(frozen=True)
-class _Died:
+class Died:
     """A process ended without a word."""
 
     how: str
@@ -159,11 +159,21 @@ class _Stretches:
         return end - first
 
 
-class _Process(Generic[A, T]):
+class WorkerProcess(Generic[A, T]):
     """One worker, seen from the caller.
 
     Not of :mod:`multiprocessing`: that runs the caller's main module once more in each process, which a script without
     a guard does not survive; and CUDA does not survive a fork.
+
+    Args:
+        number: Of the worker, for the caller.
+        open_work: See :func:`share_out_to_processes`.
+        argument: For ``open_work``.
+
+    Attributes:
+        number: Of the worker.
+        item: The number of the item that it was handed last.
+        connection: Readable when there is something to :meth:`receive`.
     """
 
     def __init__(self, number: int, open_work: OpenWork[A, T], argument: A):
@@ -180,17 +190,25 @@ class _Process(Generic[A, T]):
         with suppress(OSError):
             self.connection.send((log.getEffectiveLevel(), open_work, argument))
 
-    def __enter__(self) -> "_Process[A, T]":
+    def __enter__(self) -> "WorkerProcess[A, T]":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if error[0] is not None:
+        self.end(at_once=error[0] is not None)
+
+    def end(self, *, at_once: bool) -> None:
+        """Wait until it is gone, for ``END_SECONDS`` before it is killed; ``at_once`` tells it to stop what it does."""
+        if at_once:
             self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
-        self._process.kill()
+        self.kill()
         self._process.wait()
         self.connection.close()
+
+    def kill(self) -> None:
+        """End it here and now, whatever it is doing."""
+        self._process.kill()
 
     def begin(self, number: int, item: T) -> None:
         """Hand in an item."""
@@ -204,12 +222,12 @@ class _Process(Generic[A, T]):
             self.connection.send(None)
 
     def receive(self) -> object:
-        """What it has sent; waits for it."""
+        """What it has sent (``Told``, ``Done`` or ``Failed``), or ``Died``; waits for it. Its log becomes ours."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
             code = self._process.wait()
-            return _Died(f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
+            return Died(f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
         if isinstance(message, _Logged):
             logging.getLogger(message.name).log(message.level, "%s", message.line)
         return message
@@ -248,13 +266,13 @@ def serve(descriptor: int) -> None:
         root.propagate = False
         with open_work(argument) as work:
             while (given := connection.recv()) is not None:
-                work(given[0], lambda message: send(_Told(message)))
-                send(_Done())
+                work(given[0], lambda message: send(Told(message)))
+                send(Done())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the caller is gone
     except BaseException as error:
         with suppress(OSError):
-            send(_Failed(_portable(error)))
+            send(Failed(_portable(error)))
 
 
 def _end_with(caller: int) -> None:

@@ -9,6 +9,7 @@ const int MAX_BATCH = 32;
 const int MAX_THREADS = 256;
 const int MAX_FACES = 128;  // of one picture; of more the best are given
 const int FACE_NUMBERS = 15;  // box, score, landmarks
+const int SCORE = 4;          // its place among them
 const int THUMBNAIL_BYTES = 32 * 18;
 // What goes back to the host for one picture, in numbers of 4 bytes: how many faces, the faces, the thumbnail.
 const int ANSWER_NUMBERS = 1 + MAX_FACES * FACE_NUMBERS + THUMBNAIL_BYTES / 4;
@@ -29,10 +30,11 @@ struct Heads {
     const float* boxes[3];      // (n, cells, 4)
     const float* points[3];     // (n, cells, 10)
     float* found;               // workspace (n, all cells): scores of the candidates
-    int* cells;                 // workspace (n, all cells): where they are
+    int* cells;                 // workspace (n, all cells): where they are, c; ~c once a face is found for them
     float* answers;             // (n, ANSWER_NUMBERS)
     int height, width;          // of the network's input
-    float min_score, max_iou;
+    float min_score, max_iou, blend_iou;
+    int blend_rounds;
 };
 
 struct Face {
@@ -83,6 +85,20 @@ __device__ inline float overlap(const Face& one, const Face& other) {
     return 1.0f - (float)(1.0 - shared / (area + other_area - shared));
 }
 
+// A thread's share of yunet.py's mean of the candidates around a face; the sum of the weights is at the score's place.
+__device__ inline void add_candidates(const Heads& all, int picture, int count, const float* found, const int* cells,
+                                      const Face& face, double* sums) {
+    for (int k = 0; k < FACE_NUMBERS; k++) sums[k] = 0.0;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
+        Face other;
+        decode(all, picture, cells[i] < 0 ? ~cells[i] : cells[i], &other);
+        other.numbers[SCORE] = 1.0f;
+        double weight = (double)(found[i] - all.min_score) * (overlap(other, face) - all.blend_iou);
+        if (weight > 0)
+            for (int k = 0; k < FACE_NUMBERS; k++) sums[k] += weight * other.numbers[k];
+    }
+}
+
 extern "C" {
 
 // Blocks (any number, 3 n): the prepared pictures become float, with zeros at the right and at the bottom.
@@ -101,11 +117,14 @@ __global__ void gather(const Gathering all) {
     for (int i = first; i < THUMBNAIL_BYTES; i += step) answer[i] = from.thumbnail[i];
 }
 
-// Block n: the faces of picture n, best score first, without those that overlap a better one.
+// Block n: the faces of picture n, best score first, without those that overlap a better one, each blended with the
+// candidates around it.
 __global__ void find_faces(const Heads all) {
     __shared__ int num_candidates;
     __shared__ float best_scores[MAX_THREADS];
     __shared__ int best_candidates[MAX_THREADS];
+    // in double precision, since the order of the candidates differs from run to run and would show in sums of floats
+    __shared__ double sums[MAX_THREADS][FACE_NUMBERS];
     int picture = blockIdx.x, me = threadIdx.x, threads = blockDim.x;
     int num_cells = cells_of(all, 0) + cells_of(all, 1) + cells_of(all, 2);
     float* found = all.found + (long long)picture * num_cells;
@@ -128,7 +147,7 @@ __global__ void find_faces(const Heads all) {
     while (num_faces < MAX_FACES) {
         int best = -1;
         for (int i = me; i < count; i += threads)
-            if (found[i] >= 0 && (best < 0 || found[i] > found[best] || (found[i] == found[best] && cells[i] < cells[best])))
+            if (cells[i] >= 0 && (best < 0 || found[i] > found[best] || (found[i] == found[best] && cells[i] < cells[best])))
                 best = i;
         best_scores[me] = best < 0 ? -1.0f : found[best];
         best_candidates[me] = best;
@@ -145,20 +164,29 @@ __global__ void find_faces(const Heads all) {
             }
         }
         if (best < 0) break;
-        Face winner;
-        decode(all, picture, cells[best], &winner);
-        winner.numbers[4] = score;
-        if (me == 0)
-            for (int k = 0; k < FACE_NUMBERS; k++) answer[1 + num_faces * FACE_NUMBERS + k] = winner.numbers[k];
-        num_faces++;
+        Face face;
+        decode(all, picture, cells[best], &face);
         __syncthreads();  // before candidates fall out and the table is written anew
         for (int i = me; i < count; i += threads) {
-            if (found[i] < 0) continue;
+            if (cells[i] < 0) continue;
             Face rival;
             decode(all, picture, cells[i], &rival);
-            if (i == best || overlap(rival, winner) > all.max_iou) found[i] = -1.0f;
+            if (i == best || overlap(rival, face) > all.max_iou) cells[i] = ~cells[i];
         }
-        __syncthreads();
+        for (int round = 0; round < all.blend_rounds; round++) {
+            add_candidates(all, picture, count, found, cells, face, sums[me]);
+            __syncthreads();
+            for (int k = me; k < FACE_NUMBERS; k += threads)
+                for (int i = 1; i < threads && i < count; i++) sums[0][k] += sums[i][k];
+            __syncthreads();
+            if (sums[0][SCORE] > 0)
+                for (int k = 0; k < FACE_NUMBERS; k++) face.numbers[k] = (float)(sums[0][k] / sums[0][SCORE]);
+            __syncthreads();  // before the sums are written anew
+        }
+        face.numbers[SCORE] = score;
+        if (me == 0)
+            for (int k = 0; k < FACE_NUMBERS; k++) answer[1 + num_faces * FACE_NUMBERS + k] = face.numbers[k];
+        num_faces++;
     }
     if (me == 0) answer[0] = (float)num_faces;
 }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocols import Detections
-from ..yunet import NMS_IOU, STRIDES
+from ..yunet import BLEND_IOU, BLEND_ROUNDS, NMS_IOU, STRIDES
 from . import compiled
 
 SOURCE = "faces.cu"
@@ -35,6 +35,7 @@ HEADS = np.dtype(
     [
         ("scores", "u8", (2, 3)), ("boxes", "u8", 3), ("points", "u8", 3), ("found", "u8"), ("cells", "u8"),
         ("answers", "u8"), ("height", "i4"), ("width", "i4"), ("min_score", "f4"), ("max_iou", "f4"),
+        ("blend_iou", "f4"), ("blend_rounds", "i4"),
     ],
     align=True,
 )  # fmt: skip
@@ -90,6 +91,7 @@ def heads(
     made["points"] = [outputs[f"kps_{stride}"] for stride in STRIDES]
     (made["found"], made["cells"]), made["answers"] = workspace, answers
     (made["height"], made["width"]), made["min_score"], made["max_iou"] = size, min_score, NMS_IOU
+    made["blend_iou"], made["blend_rounds"] = BLEND_IOU, BLEND_ROUNDS
     return structure
 
 
