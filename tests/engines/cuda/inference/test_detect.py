@@ -10,9 +10,10 @@ import pytest
 from dft.configs.errors import BackendUnavailableError, EngineError
 from dft.engines.cpu.detect import ROTATIONS, YuNetDetector
 from dft.engines.cpu.image import YuvImage
-from dft.engines.cuda import counters, detect
-from dft.engines.cuda.detect import BatchedDetector, CudaYuNetDetector
+from dft.engines.cuda import counters, detect, yunet
+from dft.engines.cuda.detect import BatchedDetector
 from dft.engines.cuda.infer import OrtCpuNetwork
+from dft.engines.cuda.yunet import CudaYuNetDetector
 from dft.engines.protocols import Colour, Detector
 from dft.engines.weights import find_model
 from dft.render.portraits import eileen_collins, grace_hopper
@@ -95,7 +96,7 @@ def test_batches_are_filled_up_to_few_sizes_of_those_that_are_ready(on_gpu, dete
     assert set(detector._network._bounds) == {*shapes, (32, 3, 192, 320)}
     assert_alike(detector.detect([*prepared[::2], *prepared[::2]]), [*wanted[::2], *wanted[::2]])
     enqueued = []
-    monkeypatch.setattr(detect._Lane, "enqueue", lambda lane, bound, part: enqueued.append((bound, len(part))))
+    monkeypatch.setattr(yunet._Lane, "enqueue", lambda lane, bound, part: enqueued.append((bound, len(part))))
     detector.submit([*prepared[:11:2], *prepared[1:11:2], *prepared[:8:2]])
     detector.submit([*prepared[1:11:2], *prepared[1:11:2]])
     sizes = [(bound.input.shape, num) for bound, num in enqueued]
@@ -106,7 +107,7 @@ def test_batches_are_filled_up_to_few_sizes_of_those_that_are_ready(on_gpu, dete
     ("size", "wanted"), [((256, 448), (8, 32)), ((448, 448), (8, 32)), ((512, 896), (4,)), ((2048, 2048), (4,))]
 )
 def test_large_pictures_make_small_batches(size, wanted):
-    assert detect.batch_sizes(size) == wanted
+    assert yunet.batch_sizes(size) == wanted
 
 
 def test_more_than_a_batch(on_gpu, detector):

@@ -10,9 +10,10 @@ from dft.engines.cpu.detect import YuNetDetector
 from dft.engines.cpu.embed import OnnxEmbedder
 from dft.engines.cuda import counters, faces
 from dft.engines.cuda.available import why_unusable
-from dft.engines.cuda.detect import BATCH_SIZES, BatchedDetector, CudaYuNetDetector
+from dft.engines.cuda.detect import BatchedDetector
 from dft.engines.cuda.embed import CudaEmbedder
 from dft.engines.cuda.ort import OrtSession
+from dft.engines.cuda.yunet import BATCH_SIZES, CudaYuNetDetector
 from dft.engines.weights import find_model
 from dft.engines.yunet import decode_heads
 

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from dft.configs.errors import BackendUnavailableError, EngineError, ModelError
 from dft.engines.cache import cache_folder
 from dft.engines.cuda import trt
-from dft.engines.cuda.detect import yunet_source
 from dft.engines.cuda.embed import embedder_source
 from dft.engines.cuda.trt import Gpu, Profile, build_engine, check_support, engine_name, load_library, open_engine
+from dft.engines.cuda.yunet import yunet_source
 from dft.engines.embedders import load_embedder
 from dft.engines.weights import ModelFile, find_model
 
