@@ -117,7 +117,7 @@ def test_evidence_depends_on_what_stage_one_looks_at(name):
     if known.choices:
         other = next(choice for choice in known.choices if choice != known.default)
     else:
-        other = "other" if known.type is str else known.type(known.default / 2)
+        other = "other" if known.type is str else known.type((known.default or 4) / 2)
     keys = [SOURCE.evidence_key(build(AnalyzeSettings, values)) for values in ({}, {name: other})]
     assert (keys[0] == keys[1]) == (name in STAGE_TWO and name != "people")
 

@@ -98,7 +98,8 @@ def test_the_vector_is_dlib_s_own(embedder, chips, name):
 
 
 def test_two_people_are_apart(vectors):
-    assert distance(vectors["hopper"], vectors["collins"]) == pytest.approx(0.68, abs=0.02)
+    """At 0.68 with the landmarks of the best candidates alone, at 0.65 with blended ones."""
+    assert distance(vectors["hopper"], vectors["collins"]) == pytest.approx(0.65, abs=0.02)
 
 
 CHANGES = {
