@@ -11,6 +11,7 @@ segments     the parts that are encoded apart: where they begin, what decides th
 encoding     decode, compose, encode
 qc           the report on the finished file
 preview      a small proof, and stills
+batch/       many videos at once
 bench        both passes against the machine's limits
 demo         a video to try it on (``scene``, ``portraits``)
 """

@@ -1,0 +1,63 @@
+"""What went wrong with a video, what was done about it, and when a batch is no good as a whole."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ...configs.errors import DftError
+from .plan import Step
+
+FaultKind = Literal["error", "unexpected", "died", "hung"]
+
+MAX_TRIES = 2  # of a step whose process died or hung
+DEGRADED_SHARE = 0.05  # of videos that failed
+STOP_SHARE = 0.5
+STOP_LEAST = 4  # videos that are through, before their share says anything
+
+ALONE = "this video failed alone, and the others went on"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that went wrong.
+
+    Attributes:
+        stage: The step in which it did.
+        kind: ``error``: dft said so; ``unexpected``: any other error; ``died`` and ``hung``: its process.
+        cause: In one line.
+        answer: What was done about it, or what to do.
+    """
+
+    stage: Step
+    kind: FaultKind
+    cause: str
+    answer: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"stage": self.stage, "kind": self.kind, "cause": self.cause, "answer": self.answer}
+
+
+def fault_of(stage: Step, error: Exception) -> Fault:
+    """What a pass raised."""
+    if isinstance(error, DftError):
+        return Fault(stage, "error", str(error), ALONE)
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return Fault(stage, "unexpected", line, f"{ALONE}; this is a fault of dft, please report it")
+
+
+def lost(stage: Step, kind: Literal["died", "hung"], how: str, tries: int) -> Fault:
+    """A process died or hung, at the given try."""
+    cause = f"its process {how}"
+    if tries < MAX_TRIES:
+        return Fault(stage, kind, cause, "begun again in a new process, from what was finished")
+    return Fault(stage, kind, cause, f"given up after {tries} tries; {ALONE}")
+
+
+def is_degraded(failed: int, through: int) -> bool:
+    """Whether more videos failed than may be expected."""
+    return failed > DEGRADED_SHARE * through
+
+
+def is_hopeless(failed: int, through: int) -> bool:
+    """Whether so many failed that something is wrong with all of them."""
+    return through >= STOP_LEAST and failed > STOP_SHARE * through

@@ -1,0 +1,166 @@
+"""What became of a batch: for programs, for people, and the page with stills."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...configs.console import count
+from ...trackio.atomic import atomic_output
+from .faults import Fault, is_degraded
+from .live import per_hour
+from .plan import BatchOptions
+from .schedule import Record, Status
+from .work import Made
+
+PROFILE = "dft_batch 1.0"
+REPORT_NAME, PAGE_NAME = "batch.json", "batch.html"
+
+Outcome = Literal["done", "skipped", "failed", "left"]
+Verdict = Literal["ok", "degraded", "stopped", "interrupted"]
+OUTCOMES: dict[Status, Outcome] = {
+    "waiting": "left", "running": "left", "done": "done", "skipped": "skipped", "failed": "failed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """What became of one video.
+
+    Attributes:
+        video: The file.
+        name: Of its results.
+        outcome: ``done`` in this run, ``skipped`` as it was done before, ``failed``, or ``left`` for the next run.
+        results: What was made, and is there.
+        stages: By step: frames, seconds, frames per second, tries.
+        faults: What went wrong: stage, kind, cause, answer.
+        notes: What a reader should know.
+    """
+
+    video: Path
+    name: str
+    outcome: Outcome
+    results: tuple[Path, ...]
+    stages: dict[str, dict[str, float]]
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, record: Record, options: BatchOptions) -> "VideoReport":
+        """What a record says at the end."""
+        job = record.job
+        results = tuple(path for step in options.steps for path in job.results(step) if path.exists())
+        stages: dict[str, dict[str, float]] = {
+            step: _stage(made, record.tries[step]) for step, made in record.made.items()
+        }
+        notes = tuple(dict.fromkeys(note for made in record.made.values() for note in made.notes))
+        return cls(job.video, job.name, OUTCOMES[record.status], results, stages, tuple(record.faults), notes)
+
+
+def _stage(made: Made, tries: int) -> dict[str, float]:
+    fps = round(made.frames / made.seconds, 2)
+    return {"frames": made.frames, "seconds": round(made.seconds, 3), "fps": fps, "tries": tries}
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of a batch.
+
+    Attributes:
+        verdict: ``ok``; ``degraded``, above 5 % failures; ``stopped``, above 50 %; or ``interrupted``.
+        streams: Videos at once.
+        device: Where they were worked on.
+        seconds: Wall-clock time of the run.
+        videos_per_hour: Done in this run per hour of it.
+        failure_rate: Failed videos by those that were brought to an end in this run, 0..1.
+        recovery_rate: Videos that are done although something went wrong, by all with which something did; None if
+            nothing went wrong.
+        videos: In the order in which they were to be begun.
+        ignored: Files in the input folders that are no videos by their names.
+    """
+
+    verdict: Verdict
+    streams: int
+    device: str
+    seconds: float
+    videos_per_hour: float
+    failure_rate: float
+    recovery_rate: float | None
+    videos: tuple[VideoReport, ...]
+    ignored: tuple[Path, ...]
+
+    def num(self, outcome: Outcome) -> int:
+        """How many videos had this outcome."""
+        return sum(video.outcome == outcome for video in self.videos)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        outcomes: tuple[Outcome, ...] = ("done", "skipped", "failed", "left")
+        counts: dict[str, int] = {outcome: self.num(outcome) for outcome in outcomes}
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return {"profile": PROFILE, **counts, **document}
+
+    def as_text(self) -> str:
+        """A line for people, and one for each video that failed."""
+        head = (
+            f"{count(self.num('done'), 'video')} done, {self.num('skipped')} done before, {self.num('failed')} failed, "
+            f"{self.num('left')} left, in {self.seconds:.1f} s ({self.videos_per_hour:.1f} videos/hour)"
+        )
+        verdict = {
+            "ok": [],
+            "degraded": [f"DEGRADED: {self.failure_rate:.0%} failed"],
+            "stopped": [f"STOPPED: {self.failure_rate:.0%} failed; --keep-going goes on all the same"],
+            "interrupted": ["interrupted: the same command goes on"],
+        }[self.verdict]
+        failed = [f"{v.name}: {v.faults[-1].stage}: {v.faults[-1].cause}" for v in self.videos if v.outcome == "failed"]
+        return "\n".join([head, *verdict, *failed])
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a batch was run.
+
+    Attributes:
+        streams: Videos at once.
+        device: Where they were worked on.
+        seconds: Wall-clock time.
+        stopped: Whether it stopped by itself.
+        interrupted: Whether it was interrupted.
+        ignored: Files that are no videos.
+    """
+
+    streams: int
+    device: str
+    seconds: float
+    stopped: bool
+    interrupted: bool
+    ignored: tuple[Path, ...]
+
+
+def report_on(records: Sequence[Record], options: BatchOptions, run: Run) -> BatchReport:
+    """The report on a run."""
+    videos = tuple(VideoReport.of(record, options) for record in records)
+    failed, done = (sum(video.outcome == kind for video in videos) for kind in ("failed", "done"))
+    faulty = [video for video in videos if video.faults]
+    recovered = sum(video.outcome == "done" for video in faulty)
+    verdict: Verdict = "degraded" if is_degraded(failed, failed + done) else "ok"
+    if run.stopped or run.interrupted:
+        verdict = "interrupted" if run.interrupted else "stopped"
+    return BatchReport(
+        verdict, run.streams, run.device, round(run.seconds, 3), round(per_hour(records, run.seconds), 2),
+        round(failed / (failed + done), 4) if failed else 0.0,
+        round(recovered / len(faulty), 4) if faulty else None, videos, run.ignored,
+    )  # fmt: skip
+
+
+def write_report(report: BatchReport, page: str, folder: Path) -> None:
+    """Write the report and the page into the output folder, in place of those of an earlier run.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    with atomic_output(folder / REPORT_NAME, overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(report.as_dict(), indent=1), encoding="utf-8")
+    with atomic_output(folder / PAGE_NAME, overwrite=True) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")

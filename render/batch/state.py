@@ -1,0 +1,200 @@
+"""What a batch knows of earlier runs into the same folder: what was made, of what, and by which settings."""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...configs.errors import OutputError, OutputExistsError
+from ...configs.settings import as_values
+from ...configs.version import VERSION
+from ...trackio.atomic import atomic_output, translate_os_error
+from ...trackio.edits.log import log_path
+from ...trackio.fingerprint import fingerprint
+from .plan import Job, Step
+
+PROFILE = "dft_batch_state 1.0"
+FOLDER = ".dft-batch"
+WHERE = ("device", "threads", "workers")  # settings that decide where the work runs, not what comes of it
+FILES = ("layout", "detector", "embedder")  # settings that may name a file, whose content counts
+PATIENCE_SECONDS, POLL_SECONDS = 30.0, 0.05  # for workers of a batch that was killed: they end by themselves
+
+
+def step_key(job: Job, step: Step) -> str:
+    """Digest of everything that decides what a step makes: the input's content, the settings, dft's version.
+
+    Of a rendering, its tracks with their edits count too; where there are none yet, that counts as well.
+
+    Raises:
+        VideoError: The input cannot be read.
+    """
+    settings = as_values(job.analysis if step == "analyze" else job.rendering)
+    values: dict[str, Any] = {name: value for name, value in settings.items() if name not in WHERE}
+    for name in FILES:
+        if isinstance(values.get(name), str) and Path(values[name]).is_file():
+            values[name] = fingerprint(Path(values[name]))
+    digest = hashlib.sha256(json.dumps([VERSION, step, fingerprint(job.video), values], sort_keys=True).encode())
+    if step == "render":
+        for path in (job.tracks, log_path(job.tracks)):
+            digest.update(hashlib.sha256(path.read_bytes() if path.exists() else b"").digest())
+    return digest.hexdigest()
+
+
+def fingerprints(paths: Sequence[Path]) -> list[str]:
+    """Of results that are there."""
+    return [fingerprint(path) for path in paths]
+
+
+class BatchState:
+    """The note on what was made, ``OUT/.dft-batch/state.json``, written anew with each change.
+
+    Args:
+        output: The output folder.
+
+    Attributes:
+        folder: Where the batch keeps what is its own.
+
+    Raises:
+        OutputError: The note cannot be read.
+    """
+
+    def __init__(self, output: Path):
+        self.folder = output / FOLDER
+        self._path = self.folder / "state.json"
+        self._videos: dict[str, dict[str, Any]] = _read(self._path)
+
+    def is_done(self, job: Job, step: Step, key: str) -> bool:
+        """Whether a step was finished just as it would be now. Tracks count even if somebody has changed them since."""
+        noted = self._noted(job, step)
+        if noted.get("key") != key or not noted.get("done") or not all(path.exists() for path in job.results(step)):
+            return False
+        return step == "analyze" or noted["made"] == fingerprints(job.results(step))
+
+    def check_replaceable(self, job: Job, step: Step, *, overwrite: bool) -> None:
+        """Make sure that a step, if it is done now, replaces only what this batch has made, and nobody changed.
+
+        Args:
+            job: The video.
+            step: Of it.
+            overwrite: Whether it may replace anything but edits.
+
+        Raises:
+            OutputExistsError: It would replace something else.
+            OutputError: It would replace tracks that have edits.
+        """
+        if step == "analyze" and job.tracks.exists() and log_path(job.tracks).exists():
+            raise OutputError(
+                f"{job.tracks} has edits, and would be made anew", got="another input, setting or version of dft",
+                hint="take another output folder, or remove the tracks and their edits",
+            )  # fmt: skip
+        there = [path for path in job.results(step) if path.exists()]
+        noted, video = self._noted(job, step), self._videos.get(job.name, {}).get("video")
+        if overwrite or not there:
+            return
+        if noted and video != str(job.video.resolve()):
+            raise OutputExistsError(
+                f"{there[0]} was made from another video", got=job.video, expected=video,
+                hint="choose another folder, or allow replacing it with --overwrite",
+            )  # fmt: skip
+        if noted and not noted["done"]:
+            return
+        if noted.get("made") != fingerprints(there):
+            raise OutputExistsError(
+                f"{there[0]} exists, and is not as this batch has made it",
+                hint="remove it, allow replacing it with --overwrite, or choose another folder",
+            )
+
+    def begin(self, job: Job, step: Step, key: str) -> None:
+        """Note that a step begins: whatever lies under its results' names from now on is its own."""
+        self._note(job, step, {"key": key, "done": False, "made": []})
+
+    def finish(self, job: Job, step: Step, key: str, made: Sequence[str]) -> None:
+        """Note that a step is finished, and has made results of these fingerprints."""
+        self._note(job, step, {"key": key, "done": True, "made": list(made)})
+
+    def stills(self, job: Job) -> Path:
+        """The folder of a job's stills."""
+        return self.folder / "stills" / hashlib.sha256(job.name.encode()).hexdigest()[:16]
+
+    def _noted(self, job: Job, step: Step) -> Mapping[str, Any]:
+        noted: Mapping[str, Any] = self._videos.get(job.name, {}).get(step, {})
+        return noted
+
+    def _note(self, job: Job, step: Step, values: dict[str, Any]) -> None:
+        self._videos.setdefault(job.name, {}).update({"video": str(job.video.resolve()), step: values})
+        with atomic_output(self._path, overwrite=True) as unfinished:
+            unfinished.write_text(json.dumps({"profile": PROFILE, "videos": self._videos}, indent=1), encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["profile"] != PROFILE:
+            raise ValueError(document["profile"])
+        videos: dict[str, dict[str, Any]] = dict(document["videos"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"cannot read {path}", got=repr(error), expected=f"a note of the kind {PROFILE}",
+            hint="choose another folder, or remove that file and begin anew with --overwrite",
+        ) from error  # fmt: skip
+    return videos
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have a batch's own folder to oneself, made if it is not there.
+
+    Raises:
+        OutputError: Another batch works there, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        ours, theirs = _opened(folder, "batch.lock"), _opened(folder, "workers.lock")
+    except OSError as error:
+        raise translate_os_error(error, folder) from error
+    try:
+        if not _lock(ours, 0.0):
+            raise OutputError(
+                f"another dft batch works in {folder.parent}", hint="wait for it, or choose another folder"
+            )
+        if not _lock(theirs, PATIENCE_SECONDS):
+            raise OutputError(f"processes of an earlier dft batch still work in {folder.parent}", hint="end them")
+        fcntl.flock(theirs, fcntl.LOCK_UN)
+        yield
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@contextmanager
+def worked_in(folder: Path) -> Iterator[None]:
+    """Keep the next batch waiting while a process works."""
+    descriptor = _opened(folder, "workers.lock")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path, name: str) -> int:
+    return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _lock(descriptor: int, patience_seconds: float) -> bool:
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_SECONDS)

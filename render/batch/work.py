@@ -1,0 +1,156 @@
+"""One step of one video, as a worker's process does it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...configs.errors import DftError
+from ...engines.processes import Tell, Work
+from .faults import fault_of
+from .plan import Job, Step
+from .sheet import write_stills
+from .state import fingerprints, worked_in
+
+TELL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step of a job.
+
+    Attributes:
+        job: The video.
+        step: What is to be done.
+        key: See :func:`dft.render.batch.state.step_key`.
+        stills: Folder for the stills of a rendering.
+    """
+
+    job: Job
+    step: Step
+    key: str
+    stills: Path
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What does the work: functions at the top of a module, called as ``dft.analyze`` and ``dft.render`` are.
+
+    Attributes:
+        analyze: Pass one.
+        render: Pass two.
+    """
+
+    analyze: Callable[..., Any]
+    render: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every worker needs to know.
+
+    Attributes:
+        passes: What does the work.
+        folder: The batch's own folder.
+        threads: CPU threads that each worker may use.
+    """
+
+    passes: Passes
+    folder: Path
+    threads: int
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """How far a step is.
+
+    Attributes:
+        done: Frames.
+        total: Of so many.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step has made.
+
+    Attributes:
+        frames: Of the video.
+        seconds: Wall-clock time that it took.
+        prints: Fingerprints of the results.
+        notes: What a reader should know.
+    """
+
+    frames: int
+    seconds: float
+    prints: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def working(place: Workplace) -> Iterator[Work[Task]]:
+    """Do tasks, one after another, in a process of its own; each ends by telling ``Made`` or a ``Fault``."""
+    import cv2
+
+    cv2.setNumThreads(place.threads)
+    named = _Named()
+    for handler in logging.getLogger(__name__.partition(".")[0]).handlers:
+        handler.addFilter(named)
+
+    def work(task: Task, tell: Tell) -> None:
+        named.name = task.job.name
+        tell(Advanced(0, 0))
+        try:
+            tell(_do(task, place.passes, _Throttled(tell)))
+        except Exception as error:  # whatever a pass raises is this video's alone
+            tell(fault_of(task.step, error))
+
+    with worked_in(place.folder):
+        yield work
+
+
+def _do(task: Task, passes: Passes, progress: Callable[[int, int], None]) -> Made:
+    job, begun = task.job, time.perf_counter()
+    job.tracks.parent.mkdir(parents=True, exist_ok=True)
+    if task.step == "analyze":
+        report = passes.analyze(job.video, job.tracks, settings=job.analysis, overwrite=True, progress=progress)
+    else:
+        report = passes.render(
+            job.video, job.tracks, job.output, settings=job.rendering, overwrite=True, progress=progress
+        )
+    notes = list(report.notes)
+    if task.step == "render":
+        try:
+            write_stills(job.results("render"), task.stills)
+        except (DftError, OSError) as error:
+            notes.append(f"no stills: {error}")
+    prints = tuple(fingerprints(job.results(task.step)))
+    return Made(report.frames, time.perf_counter() - begun, prints, tuple(notes))
+
+
+class _Throttled:
+    """Tells how far a step is, a few times a second."""
+
+    def __init__(self, tell: Tell):
+        self._tell, self._told = tell, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told > TELL_SECONDS or done == total:
+            self._told = now
+            self._tell(Advanced(done, total))
+
+
+class _Named(logging.Filter):
+    """Has each line of the log say which video it is about."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass."""
+        record.msg, record.args = f"{self.name}: {record.getMessage()}", ()
+        return True
