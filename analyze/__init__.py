@@ -4,7 +4,7 @@
 ``observe`` (``closer`` -> ``bytetrack`` -> ``reid``) -> ``evidence`` on disk. ``stage_two.py``, over the whole video:
 ``shots``; ``identity/``: ``tracklets`` -> ``purity`` -> ``chains`` -> ``persons`` (``crowd``, ``affinity``,
 ``assignment``); ``outcome/``: ``rows`` -> ``gaps`` -> ``sides`` -> ``suspects`` -> the track file. ``reidentify`` in
-``pipeline.py`` runs the second alone.
+``pipeline.py`` runs the second alone; ``parallel.py`` shares the first out over processes; ``streams.py`` measures it.
 """
 
 from ..configs.callable_module import make_callable

@@ -13,6 +13,9 @@ score        how right a track file is, by one that is known to be right
 plot         what a track file holds, in one picture
 timecode     seconds as people read them
 commands     the commands that correct tracks
+edits/       corrections: operations, their log, replay and differences
+interchange/ the formats of other tools: CVAT, MOTChallenge, COCO-VID, CSV
+review/      the page on which doubtful moments are decided: its server, and in static/ what runs in the browser
 
-Imports ``configs`` only. ``edits`` are corrections: operations, their log, replay and differences.
+Imports ``configs`` only.
 """

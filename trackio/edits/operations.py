@@ -5,6 +5,7 @@ for: whether they allow it shows when it is done (``actions``).
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -21,7 +22,7 @@ MAX_GAP_SECONDS = 2.0  # as far as a face is usually still where a straight line
 
 
 @dataclass(frozen=True)
-class Operation(Record):
+class Operation(Record, ABC):
     """Base of all operations.
 
     Raises:
@@ -34,9 +35,9 @@ class Operation(Record):
         """The JSON object: ``op`` and the values."""
         return {"op": self.name, **super().as_dict()}
 
+    @abstractmethod
     def words(self) -> str:
         """The operation in one line, for the log."""
-        raise NotImplementedError
 
     def _check(self, right: bool, what: str, got: object, expected: str) -> None:
         if not right:
