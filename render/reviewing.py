@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..configs.rendering import RenderSettings
-from ..engines.jpeg import Box, display_size
 from ..engines.protocols import Closing
 from ..engines.sound import has_sound, wav
-from ..engines.stills import Expected, Stills
+from ..engines.stills.jpeg import Box, display_size
+from ..engines.stills.reader import Expected, Stills
 from ..trackio.files import TrackFile
 
 
@@ -43,15 +43,15 @@ class ReviewedVideo(Closing):
         return None if index is None else index.pts
 
     def frame(self, frame: int, width: int = 0, asker: str | None = None, serial: int = 0) -> bytes | None:
-        """See :meth:`dft.engines.stills.Stills.frame`."""
+        """See :meth:`dft.engines.stills.reader.Stills.frame`."""
         return self._stills.frame(frame, width, asker, serial)
 
     def face(self, frame: int, box_xyxy: Box, size: int) -> bytes:
-        """See :meth:`dft.engines.stills.Stills.face`."""
+        """See :meth:`dft.engines.stills.reader.Stills.face`."""
         return self._stills.face(frame, box_xyxy, size)
 
     def expect(self, frames: Sequence[tuple[int, tuple[Box, ...]]]) -> None:
-        """See :meth:`dft.engines.stills.Stills.expect`."""
+        """See :meth:`dft.engines.stills.reader.Stills.expect`."""
         self._stills.expect([Expected(frame, faces) for frame, faces in frames])
 
     def crops(self, track_file: TrackFile) -> dict[str, NDArray[np.float64]]:

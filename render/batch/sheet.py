@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...engines.devices import DeviceChoice, open_decoder
-from ...engines.jpeg import whole_jpeg
-from ...engines.stills import FOR_EYES
+from ...engines.stills.jpeg import whole_jpeg
+from ...engines.stills.reader import FOR_EYES
 
 NUM_STILLS = 4
 WIDTH = 360  # pixels

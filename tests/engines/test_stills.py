@@ -17,14 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dft.configs.errors import CorruptVideoError, EngineError, VideoError
-from dft.engines import kept_index, stills
 from dft.engines.fake import fake_info
-from dft.engines.jpeg import display_size, head_and_shoulders
 from dft.engines.probe import scan
 from dft.engines.protocols import FrameIndex
-from dft.engines.recent import Recent
 from dft.engines.sound import has_sound, wav
-from dft.engines.stills import BEFORE, Expected, Stills
+from dft.engines.stills import kept_index
+from dft.engines.stills import reader as stills
+from dft.engines.stills.jpeg import display_size, head_and_shoulders
+from dft.engines.stills.reader import BEFORE, Expected, Stills
+from dft.engines.stills.recent import Recent
 
 EXACT = [
     "closed gop", "open gop", "one keyframe", "variable rate", "variable rate mp4", "start offset", "hevc", "ten bits",

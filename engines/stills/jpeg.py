@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from .cpu.compose import ROTATE, OpenCvCompositor
-from .cpu.draw import to_bgr
-from .protocols import Canvas, Tile, VideoInfo
+from ..cpu.compose import ROTATE, OpenCvCompositor
+from ..cpu.draw import to_bgr
+from ..protocols import Canvas, Tile, VideoInfo
 
 if TYPE_CHECKING:
-    from .cpu.image import YuvImage
+    from ..cpu.image import YuvImage
 
 Box = tuple[float, float, float, float]
 

@@ -17,12 +17,12 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..configs.errors import CorruptVideoError, DftError, EngineError
-from .devices import DeviceChoice, open_decoder
+from ...configs.errors import CorruptVideoError, DftError, EngineError
+from ..devices import DeviceChoice, open_decoder
+from ..probe import probe
+from ..protocols import Closing, Decoder, Frame, FrameIndex, PictureOptions, VideoInfo
 from .jpeg import Box, face_jpeg, whole_jpeg
 from .kept_index import kept_index
-from .probe import probe
-from .protocols import Closing, Decoder, Frame, FrameIndex, PictureOptions, VideoInfo
 from .recent import Recent
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .cache import cached
-from .probe import scan
-from .protocols import FrameIndex
+from ..cache import cached
+from ..probe import scan
+from ..protocols import FrameIndex
 
 
 def kept_index(path: Path, key: str | None) -> FrameIndex:
