@@ -5,7 +5,7 @@ import logging
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from ..trackio.atomic import atomic_output, translate_os_error
 from .chunks import Chunk
 
 log = logging.getLogger(__name__)
+
+MAX_KEPT_BYTES = 256_000_000  # of evidence in memory; two hours with two people are 60 MB
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class ChunkEvidence:
     embedding_quality: NDArray[np.float32]
     embedder: NDArray[np.str_]
     rungs: NDArray[np.str_]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all arrays."""
+        return sum(getattr(self, item.name).nbytes for item in fields(self))
 
     @property
     def distance_unit(self) -> float:
@@ -156,10 +163,11 @@ class EvidenceStore:
 
 @dataclass(frozen=True)
 class FinishedChunks:
-    """Evidence on disk, in order; only one chunk at a time is in memory."""
+    """Evidence on disk, in order. It is gone through many times, so what fits into memory is kept there."""
 
     store: EvidenceStore
     chunks: tuple[Chunk, ...]
+    _kept: dict[int, ChunkEvidence] = field(default_factory=dict, repr=False, compare=False)
 
     def checked(self) -> "FinishedChunks":
         """The same, if all of it is there.
@@ -176,7 +184,12 @@ class FinishedChunks:
         return self
 
     def __iter__(self) -> Iterator[ChunkEvidence]:
+        num_bytes = sum(evidence.num_bytes for evidence in self._kept.values())
         for chunk in self.chunks:
-            evidence = self.store.load(chunk)
-            if evidence is not None:
-                yield evidence
+            evidence = self._kept.get(chunk.number) or self.store.load(chunk)
+            if evidence is None:
+                continue
+            if chunk.number not in self._kept and num_bytes + evidence.num_bytes <= MAX_KEPT_BYTES:
+                self._kept[chunk.number] = evidence
+                num_bytes += evidence.num_bytes
+            yield evidence

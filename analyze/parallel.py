@@ -20,7 +20,7 @@ from .evidence import EvidenceStore
 from .stage_one import Progress, Step, Tally, look, open_eyes, parts
 
 FRAMES_WORTH_A_PROCESS = 5_000  # opening a GPU, its libraries and networks takes as long as looking at so many
-PARTS_PER_PROCESS = 6  # so that none waits long for the last one
+PARTS_PER_PROCESS = 16  # so that none waits long for the last one
 TELL_SECONDS = 0.2
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import num_cores, why_no_cuda
 from .cuda.available import why_unusable
+from .cuda.context import spare_memory
 from .cuda.usage import Usage, gpu_usage
 from .protocols import (
     FOR_ANALYSIS,
@@ -214,6 +215,8 @@ def _cpu_threads(device: DeviceChoice, threads: int | None) -> dict[str, int]:
 
 def _backend(device: DeviceChoice, module: str) -> Callable[..., Any]:
     name, package = BACKENDS[device.kind][module]
+    if device.kind == "cuda":
+        spare_memory()
     try:
         backend = getattr(import_module(f".{device.kind}.{module}", __package__), name)
     except ImportError as error:

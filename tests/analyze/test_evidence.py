@@ -91,6 +91,21 @@ def test_finished_chunks_come_in_order_as_often_as_asked(store):
         assert [int(e.frame_index[0]) for e in finished] == [0, 20]
 
 
+@pytest.mark.parametrize(("kept", "loads"), [(0, 12), (2, 8), (4, 4)], ids=str)
+def test_chunks_that_fit_into_memory_are_read_once(store, monkeypatch, kept, loads):
+    for chunk in CHUNKS:
+        store.save(chunk, evidence_of(chunk))
+    monkeypatch.setattr("dft.analyze.evidence.MAX_KEPT_BYTES", kept * evidence_of(CHUNKS[0]).num_bytes)
+    read: list[Chunk] = []
+    load = EvidenceStore.load
+    monkeypatch.setattr(EvidenceStore, "load", lambda self, chunk: read.append(chunk) or load(self, chunk))
+    finished = store.finished(CHUNKS)
+    for _ in range(3):
+        for chunk, evidence in zip(CHUNKS, finished, strict=True):
+            assert_same(evidence, evidence_of(chunk))
+    assert len(read) == loads
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, -1, -30], ids="{} bytes".format)
 def test_a_damaged_chunk_is_missing(store, caplog, keep):
     store.save(CHUNKS[0], evidence_of(CHUNKS[0]))
