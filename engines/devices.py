@@ -103,6 +103,14 @@ def transferred_bytes(device: DeviceChoice) -> int | None:
     return transfers().num_bytes
 
 
+def finish(device: DeviceChoice) -> None:
+    """Wait until the GPU has done all that this process has given it; the CPU is never behind."""
+    if device.kind == "cuda":
+        import cupy
+
+        cupy.cuda.Device().synchronize()
+
+
 def usage(device: DeviceChoice) -> Usage | None:
     """How busy the GPU is; None on the CPU, or where nobody tells."""
     if device.kind == "cpu":

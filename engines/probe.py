@@ -135,23 +135,30 @@ class _Packets:
         self.keyframe: list[bool] = []
         self.end_pts = 0
         self.num_video = 0
-        self.last_seconds = 0.0
+        self._ends: dict[int, int] = {}  # of each stream, in its own ticks
+        self._bases: dict[int, Fraction] = {}
         self.unstamped = False
         self.stopped: str | None = None
 
     def read(self, container: Any, stream: Any) -> None:
         """Read every packet of ``container``, to its end or to where it cannot be read any further."""
+        self._bases = {each.index: Fraction(each.time_base) for each in container.streams if each.time_base}
         try:
             for packet in container.demux():
                 if packet.size == 0:
                     continue
-                if packet.pts is not None and packet.time_base is not None:
-                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    self.last_seconds = max(self.last_seconds, end)
-                if packet.stream.index == stream.index:
+                number, pts = packet.stream_index, packet.pts
+                if pts is not None and (end := pts + (packet.duration or 0)) > self._ends.get(number, 0):
+                    self._ends[number] = end
+                if number == stream.index:
                     self._add(packet)
         except UNREADABLE as error:
             self.stopped = f"reading stopped ({getattr(error, 'strerror', None) or error})"
+
+    @property
+    def last_seconds(self) -> float:
+        """When the last packet of any stream ends."""
+        return max((float(end * self._bases[n]) for n, end in self._ends.items() if n in self._bases), default=0.0)
 
     def _add(self, packet: Any) -> None:
         self.num_video += 1

@@ -19,7 +19,15 @@ import numpy as np
 from ..configs.errors import DftError, EngineError
 from ..configs.rendering import RenderSettings
 from ..configs.settings import all_settings, as_values
-from ..engines.devices import DeviceChoice, choose_device, encoder_rungs, open_compositor, open_decoder, open_encoder
+from ..engines.devices import (
+    DeviceChoice,
+    choose_device,
+    encoder_rungs,
+    finish,
+    open_compositor,
+    open_decoder,
+    open_encoder,
+)
 from ..engines.limits import Crop, decode_fps, transcode_fps
 from ..engines.prefetch import prefetch
 from ..engines.probe import probe, scan
@@ -54,7 +62,8 @@ class BenchReport:
         compose_share: Its share of ``decode_fps``.
         encode_fps: The encoder alone, of canvases that lie in memory.
         encode_share: The rendering's share of that.
-        compose_ms: Core time of composing one frame, alone and on one core: the median over the video.
+        compose_ms: Composing one frame, alone: core time on one core, or the time until a GPU is done; the median over
+            the video.
         compose_ms_p95: Its 95th percentile.
         peak_rss_mb: Largest resident memory of either pass, 10^6 bytes.
         stages: Milliseconds per frame that each stage of the rendering worked: side by side ``decode``, ``compose``,
@@ -84,6 +93,7 @@ class BenchReport:
 
     def as_text(self) -> str:
         """A table for people."""
+        of = "of core time" if self.device == "cpu" else "until the GPU is done"
         return "\n".join(
             [
                 f"decode only  {self.decode_fps:8.1f} frames/s   on {self.device}",
@@ -94,7 +104,7 @@ class BenchReport:
                 f"  of which   {self._breakdown()}",
                 f"no encoder   {self.compose_fps:8.1f} frames/s   {self.compose_share:.2f} of decode only",
                 f"encode only  {self.encode_fps:8.1f} frames/s   render is {self.encode_share:.2f} of it",
-                f"compose      {self.compose_ms:8.2f} ms of core time, 95 % within {self.compose_ms_p95:.2f} ms",
+                f"compose      {self.compose_ms:8.2f} ms {of}, 95 % within {self.compose_ms_p95:.2f} ms",
                 f"peak memory  {self.peak_rss_mb:8.0f} MB over {self.frames} frames",
             ]
         )
@@ -151,7 +161,7 @@ def _round(video: Path, settings: RenderSettings, folder: Path) -> dict[str, flo
     transcoding = transcode_fps(video, folder / "transcode.mp4", _coded_crops(camera, info), options)
     composing, canvases = _composing(video, camera, settings, device)
     encoding = _encode_fps(folder / "encode.mp4", options, device, canvases)
-    composed = _compose_ms(video, camera)
+    composed = _compose_ms(video, camera, device)
     rendering = _dft("render", video, tracks, "-o", output, "--overwrite", *_flags(settings), "--no-reuse")
     return {
         "frames": analysis["frames"],
@@ -220,20 +230,23 @@ def _best_encoder(path: Path, options: EncodeOptions, device: DeviceChoice) -> E
     return open_encoder(path, options, device, last)
 
 
-def _compose_ms(video: Path, camera: CameraPlan) -> list[float]:
-    """Core time of composing single frames, in runs spread over the video, in milliseconds."""
+def _compose_ms(video: Path, camera: CameraPlan, device: DeviceChoice) -> list[float]:
+    """Milliseconds of composing single frames, in runs spread over the video: of core time, or until a GPU is done."""
     import cv2
 
-    device, threads = choose_device("cpu"), cv2.getNumThreads()
-    taken = []
+    clock = time.thread_time if device.kind == "cpu" else time.perf_counter
+    threads, taken = cv2.getNumThreads(), []
     cv2.setNumThreads(1)
     try:
         with open_decoder(video, device) as decoder, open_compositor(device, camera.canvas) as compositor:
             for start in np.linspace(0, max(len(camera) - RUN_FRAMES, 0), COMPOSED_RUNS).astype(int).tolist():
                 for frame in decoder.frames(start, start + RUN_FRAMES):
-                    tiles, begun = camera.tiles(frame.frame_index), time.thread_time()
+                    tiles = camera.tiles(frame.frame_index)
+                    finish(device)
+                    begun = clock()
                     compositor.compose(frame.image, tiles)
-                    taken.append((time.thread_time() - begun) * 1000)
+                    finish(device)
+                    taken.append((clock() - begun) * 1000)
     finally:
         cv2.setNumThreads(threads)
     return taken

@@ -99,11 +99,11 @@ def test_the_kernel_gives_the_faces_of_the_cpu_s_decoder(real_gpu):
 
 @pytest.fixture(scope="module")
 def without_graphs(real_gpu):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OrtSession, "capture", lambda _: False)
-        with CudaYuNetDetector(find_model("yunet"), size=SIZE, min_score=MIN_SCORE, rungs=ORT_CUDA) as made:
+    with CudaYuNetDetector(find_model("yunet"), size=SIZE, min_score=MIN_SCORE, rungs=ORT_CUDA) as made:
+        with pytest.MonkeyPatch.context() as patch:  # until its shapes are bound: others are to be captured
+            patch.setattr(OrtSession, "capture", lambda _: False)
             made.warm_up(480, 270, num_videos=16)
-            yield made
+        yield made
 
 
 def test_graphs_change_nothing(upload, without_graphs):
