@@ -95,6 +95,7 @@ struct Thumbnail {
     int columns, rows;
 };
 
+const int MOST_HALVINGS = 4;  // 8192 pixels become 512
 const int THUMBNAIL_WIDTH = 32, THUMBNAIL_HEIGHT = 18, THUMBNAIL_DENSITY = 4;
 
 // Where the pixels of a chip lie in a plane: in the patch at (first_x, first_y) after `halvings`, of columns x rows.
@@ -326,22 +327,58 @@ __device__ inline float averaged(const T* plane, long long pitch, int column, in
     return (float)sum / (float)(side * side);
 }
 
-// One value of a plane that is halved, and then scaled linearly to width x height.
-template <typename T, int CHANNELS>
-__device__ inline float shrunk(const T* plane, long long pitch, int columns, int rows, int halvings, int width,
-                               int height, int column, int row) {
-    columns >>= halvings;
-    rows >>= halvings;
+// One value of a plane that was halved HALVINGS times, each time rounded to whole levels.
+template <typename T, int CHANNELS, int HALVINGS>
+__device__ inline int in_halves(const T* plane, long long pitch, int column, int row) {
+    if constexpr (HALVINGS == 0) {
+        return plane[(long long)row * pitch + (long long)column * CHANNELS];
+    } else {
+        int sum = 2;
+        for (int corner = 0; corner < 4; corner++)
+            sum += in_halves<T, CHANNELS, HALVINGS - 1>(plane, pitch, 2 * column + (corner & 1), 2 * row + (corner >> 1));
+        return sum >> 2;
+    }
+}
+
+// Weights of 11 bits, rounded, and what they weigh: OpenCV's integers for INTER_LINEAR of 8 bits (imgproc/src/resize.cpp).
+__device__ inline int weight_of(float beyond) { return (int)floorf(beyond * 2048.0f + 0.5f); }
+
+__device__ inline int between(int here, int next, float beyond) {
+    return here * weight_of(1.0f - beyond) + next * weight_of(beyond);
+}
+
+// One value of a plane that is halved, and then scaled linearly to width x height: the CPU's, to the bit for 8 bits.
+template <typename T, int CHANNELS, int HALVINGS>
+__device__ inline float scaled(const T* plane, long long pitch, int columns, int rows, int width, int height, int column,
+                               int row) {
+    columns >>= HALVINGS;
+    rows >>= HALVINGS;
     float x, y;
     int left = placed(columns, width, column, &x), first = placed(rows, height, row, &y);
     int here = clamped(left, 0, columns - 1), next = clamped(left + 1, 0, columns - 1);
     int above = clamped(first, 0, rows - 1), below = clamped(first + 1, 0, rows - 1);
-    float upper = averaged<T, CHANNELS>(plane, pitch, here, above, halvings);
-    if (x > 0) upper += x * (averaged<T, CHANNELS>(plane, pitch, next, above, halvings) - upper);
-    if (y == 0) return upper;
-    float lower = averaged<T, CHANNELS>(plane, pitch, here, below, halvings);
-    if (x > 0) lower += x * (averaged<T, CHANNELS>(plane, pitch, next, below, halvings) - lower);
-    return upper + y * (lower - upper);
+    int corners[4];
+    for (int corner = 0; corner < 4; corner++)
+        corners[corner] = in_halves<T, CHANNELS, HALVINGS>(plane, pitch, corner & 1 ? next : here,
+                                                           corner >> 1 ? below : above);
+    if (sizeof(T) > 1) {  // values of 16 bits would not fit into the integers
+        float upper = corners[0] + x * (corners[1] - corners[0]), lower = corners[2] + x * (corners[3] - corners[2]);
+        return upper + y * (lower - upper);
+    }
+    int upper = between(corners[0], corners[1], x) >> 4, lower = between(corners[2], corners[3], x) >> 4;
+    return (float)((((weight_of(1.0f - y) * upper) >> 16) + ((weight_of(y) * lower) >> 16) + 2) >> 2);
+}
+
+template <typename T, int CHANNELS>
+__device__ inline float shrunk(const T* plane, long long pitch, int columns, int rows, int halvings, int width,
+                               int height, int column, int row) {
+    switch (halvings) {
+        case 0: return scaled<T, CHANNELS, 0>(plane, pitch, columns, rows, width, height, column, row);
+        case 1: return scaled<T, CHANNELS, 1>(plane, pitch, columns, rows, width, height, column, row);
+        case 2: return scaled<T, CHANNELS, 2>(plane, pitch, columns, rows, width, height, column, row);
+        case 3: return scaled<T, CHANNELS, 3>(plane, pitch, columns, rows, width, height, column, row);
+        default: return scaled<T, CHANNELS, MOST_HALVINGS>(plane, pitch, columns, rows, width, height, column, row);
+    }
 }
 
 // IEEE 754 binary16, rounded to the nearest, ties to even. Header-free: cuda_fp16.h is not on every machine.

@@ -51,7 +51,8 @@ class PicturePlan:
 
     A picture is scaled, turned upright, converted to the network's channels and padded in one launch, and its thumbnail
     is made in another. It is shrunk as ``YuNetDetector.prepare`` does: each plane in exact halves until less than a
-    factor of two is left, and then linearly; values are rounded to whole levels before and after the colour matrix.
+    factor of two is left, and then linearly; values are rounded to whole levels at every step, pictures of 8 bits with
+    OpenCV's own integers.
     What lies beyond it, to the right and below, is black before mean and gain.
 
     Args:
