@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocols import Colour
+from ..sides import Sides
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -22,7 +23,7 @@ Plane = NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True, eq=False)
-class YuvImage:
+class YuvImage(Sides):
     """One picture as three planes, as coded: not rotated.
 
     Attributes:
@@ -40,31 +41,6 @@ class YuvImage:
     colour: Colour
     rotation: int = 0
     owner: Any = field(default=None, repr=False)
-
-    @property
-    def depth(self) -> int:
-        """Bits of a value: 8 or 10."""
-        return 8 if self.y.dtype == np.uint8 else 10
-
-    @property
-    def width(self) -> int:
-        """Coded width in pixels."""
-        return int(self.y.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Coded height in pixels."""
-        return int(self.y.shape[0])
-
-    @property
-    def display_width(self) -> int:
-        """Width in pixels after rotation."""
-        return self.height if self.rotation in (90, 270) else self.width
-
-    @property
-    def display_height(self) -> int:
-        """Height in pixels after rotation."""
-        return self.width if self.rotation in (90, 270) else self.height
 
 
 def from_av(frame: "VideoFrame", colour: Colour, rotation: int = 0, depth: int = 8) -> YuvImage:

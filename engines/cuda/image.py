@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from ..protocols import Colour
+from ..sides import Sides
 
 DeviceArray = Any  # cupy.ndarray
 Event = Any  # cupy.cuda.Event
@@ -51,7 +50,7 @@ def _new_event() -> Event:
 
 
 @dataclass(eq=False, slots=True)  # not frozen: that alone would cost each frame 2 us
-class CudaImage:
+class CudaImage(Sides):
     """One picture as a plane of luma and one of interleaved chroma, as coded: not rotated. Nothing of it is set again.
 
     Its memory goes back to where it came from when the image is dropped. Keep the image, not its planes.
@@ -80,31 +79,6 @@ class CudaImage:
         Enqueue, do not wait: at the end an event is recorded, and the memory is not written again before it.
         """
         return _Reading(self, stream)
-
-    @property
-    def depth(self) -> int:
-        """Bits of a value: 8 or 10."""
-        return 8 if self.y.dtype == np.uint8 else 10
-
-    @property
-    def width(self) -> int:
-        """Coded width in pixels."""
-        return int(self.y.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Coded height in pixels."""
-        return int(self.y.shape[0])
-
-    @property
-    def display_width(self) -> int:
-        """Width in pixels after rotation."""
-        return self.height if self.rotation in (90, 270) else self.width
-
-    @property
-    def display_height(self) -> int:
-        """Height in pixels after rotation."""
-        return self.width if self.rotation in (90, 270) else self.height
 
 
 class _Reading:
