@@ -59,7 +59,7 @@ $(STAMP): pyproject.toml requirements.lock
 # The lock holds versions that work together on Python 3.11 and 3.12.
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --upgrade --editable '.[cpu,plot,demo,review,dev]'
+	build/lock/bin/pip install --quiet --upgrade --editable '.[cpu,plot,demo,review,cluster,dev]'
 	{ echo "# Versions that were tested together; made by make lock."; \
 	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip; } > requirements.lock
 	rm -rf build/lock

@@ -21,7 +21,7 @@ from .configs.flags import setting_flags, settings_from_flags, settings_page
 from .configs.rendering import RenderSettings
 from .configs.settings import build
 from .configs.version import VERSION
-from .render.batch.commands import batch_command
+from .render.batch.commands import batch_command, soak_command
 from .trackio.commands import EDIT_COMMANDS
 from .trackio.interchange.commands import COMMANDS as INTERCHANGE_COMMANDS
 from .trackio.review.commands import review_command
@@ -219,6 +219,7 @@ def _video_for_review(video: Path, fingerprint: str) -> Any:
 
 cli.add_command(review_command(_video_for_review))
 cli.add_command(batch_command, "batch")
+cli.add_command(soak_command, "soak")
 
 
 @cli.group()

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from .chunks import Chunk
 
 log = logging.getLogger(__name__)
 
+KEY_FILE = "key.json"
 MAX_KEPT_BYTES = 256_000_000  # of evidence in memory; two hours with two people are 60 MB
 
 
@@ -44,6 +44,7 @@ class ChunkEvidence:
             failed; empty where it was not needed, or did not fail.
         rungs: ``(3,)`` text: on which ways frames were decoded, faces found and faces embedded, and why not on better
             ones; empty where it was not needed.
+        recoveries: ``(K, 2)`` text: what went wrong, and what was done about it.
     """
 
     frame_index: NDArray[np.int32]
@@ -61,6 +62,7 @@ class ChunkEvidence:
     embedding_quality: NDArray[np.float32]
     embedder: NDArray[np.str_]
     rungs: NDArray[np.str_]
+    recoveries: NDArray[np.str_] = field(default_factory=lambda: np.zeros((0, 2), "<U1"))
 
     @property
     def num_bytes(self) -> int:
@@ -83,7 +85,7 @@ class EvidenceStore:
 
     def __init__(self, folder: Path, key: dict[str, Any]):
         self.folder = folder
-        self._key = json.dumps(key, sort_keys=True)
+        self._key: str | None = json.dumps(key, sort_keys=True)
         if folder.exists() and self._stored_key() != self._key:
             log.info("evidence in %s is of another video or other settings: starting anew", folder)
             self.remove()
@@ -93,13 +95,13 @@ class EvidenceStore:
         """Evidence that was kept, whatever it depends on."""
         store = cls.__new__(cls)
         store.folder = folder
-        store._key = store._stored_key() or ""
+        store._key = None
         return store
 
     def _stored_key(self) -> str | None:
         try:
-            return (self.folder / "key.json").read_text(encoding="utf-8")
-        except OSError:
+            return (self.folder / KEY_FILE).read_text(encoding="utf-8")
+        except (OSError, ValueError):  # none, or what a crash has left of it
             return None
 
     def _path(self, chunk: Chunk) -> Path:
@@ -113,10 +115,11 @@ class EvidenceStore:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if self._stored_key() != self._key:
-                (self.folder / "key.json").write_text(self._key, encoding="utf-8")
         except OSError as error:
             raise translate_os_error(error, self.folder) from error
+        if self._key is not None and self._stored_key() != self._key:
+            with atomic_output(self.folder / KEY_FILE, overwrite=True) as path:
+                path.write_text(self._key, encoding="utf-8")
 
     def save(self, chunk: Chunk, evidence: ChunkEvidence) -> None:
         """Write one finished chunk; it is there whole or not at all.
@@ -126,17 +129,20 @@ class EvidenceStore:
         """
         self.make()
         with atomic_output(self._path(chunk), overwrite=True) as path, path.open("wb") as file:
-            np.savez(file, **{item.name: getattr(evidence, item.name) for item in fields(ChunkEvidence)})
+            arrays = {item.name: getattr(evidence, item.name) for item in fields(ChunkEvidence)}
+            np.savez(file, key=np.array(self._key), **arrays)
 
     def load(self, chunk: Chunk) -> ChunkEvidence | None:
         """A finished chunk, or None where it is missing or damaged."""
         try:
             # opened here: numpy leaves a file open that it cannot read
             with self._path(chunk).open("rb") as file, np.load(file) as arrays:
+                if self._key is not None and str(arrays["key"]) != self._key:
+                    raise ValueError("of another video or other settings")
                 return ChunkEvidence(**{item.name: arrays[item.name] for item in fields(ChunkEvidence)})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # numpy and zip have no common base for what they say of damage
             log.warning("chunk %d in %s is damaged (%s): analysed again", chunk.number, self.folder, error)
             return None
 

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,14 @@ from ..trackio.files import default_tracks_path, read_tracks, write_tracks
 from ..trackio.fingerprint import fingerprint
 from .chunks import Chunk, plan_chunks
 from .evidence import EvidenceStore, FinishedChunks
-from .parallel import Task, num_processes, observe_in_processes
+from .parallel import Helpers, Looked, Task, num_helpers, num_processes, observe_in_processes
 from .report import AnalysisReport, describe, notes_on
 from .source import Source
 from .stage_one import Progress, observe, open_eyes
 from .stage_two import decide
 
 
-def analyze(
+def analyze(  # noqa: PLR0913 - the public call, with what plugs in
     video: str | Path,
     output: str | Path | None = None,
     *,
@@ -35,6 +36,7 @@ def analyze(
     overwrite: bool = False,
     keep_evidence: bool = False,
     progress: Progress | None = None,
+    helpers: Helpers | None = None,
 ) -> AnalysisReport:
     """Find the main people in every frame of ``video`` and decide who is left and right.
 
@@ -45,6 +47,7 @@ def analyze(
         overwrite: Whether an existing track file may be replaced.
         keep_evidence: Keep what was seen beside the track file, in ``in.tracks.evidence``, for :func:`reidentify`.
         progress: Called with the frames done and the frames in all.
+        helpers: Other machines that look at parts of it; what is seen is the same.
 
     Raises:
         VideoError: The video cannot be read, is too damaged, or shows no face.
@@ -61,10 +64,14 @@ def analyze(
     source = Source.of(info, index, fingerprint(video), detector, device)
     chunks = plan_chunks(index, source.time_base, settings.chunks.chunk_seconds)
     store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
-    task = Task(video, index, device, settings, store)
+    task = Task(video, index, device, settings, store, tuple(chunk.first for chunk in chunks))
     num = num_processes(settings, device, index)
     look = _look_here if num == 1 else partial(observe_in_processes, num=num)
-    resumed, embedding_seconds = look(task, info, chunks, progress=progress or _silent)
+    if num_helpers(helpers, index, info):
+        store.make()
+        source.save(store.folder, chunks)
+        look = partial(observe_in_processes, num=num, helpers=helpers)
+    looked = look(task, info, chunks, progress=progress or _silent)
     evidence = store.finished(chunks)
     try:
         report = _finish(source, evidence, settings, output, overwrite)
@@ -76,7 +83,8 @@ def analyze(
         _replace_folder(store.folder, evidence_folder(output))
     else:
         store.remove()
-    return report.timed(time.perf_counter() - started, resumed, embedding_seconds)
+    report = replace(report, recovered=(*report.recovered, *looked.recovered))
+    return report.timed(time.perf_counter() - started, looked.resumed, looked.embedding_seconds)
 
 
 def reidentify(
@@ -133,15 +141,15 @@ def evidence_folder(tracks: Path) -> Path:
     return tracks.with_suffix(".evidence")
 
 
-def _look_here(task: Task, info: VideoInfo, chunks: Sequence[Chunk], progress: Progress) -> tuple[int, float]:
+def _look_here(task: Task, info: VideoInfo, chunks: Sequence[Chunk], progress: Progress) -> Looked:
     """Stage 1 in this process; see :func:`dft.analyze.parallel.observe_in_processes`."""
     with ExitStack() as opened:
         decoder = opened.enter_context(
-            open_decoder(info.path, task.device, task.settings.runtime.threads, index=task.index)
+            open_decoder(info.path, task.device, task.settings.runtime.threads, index=task.index, seams=task.seams)
         )
         eyes = open_eyes(decoder, task.device, task.settings, opened)
         resumed = observe([eyes], chunks, task.store, task.settings, progress)
-        return resumed, eyes.embedder.seconds
+        return Looked(resumed, eyes.embedder.seconds)
 
 
 def _finish(

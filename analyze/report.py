@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configs.analysis import AnalyzeSettings
+from ..configs.recovery import Recovery
 from ..configs.settings import as_values
 from ..configs.version import VERSION
 from ..trackio.metadata import DeviceRecord, TrackMetadata, VideoRecord
@@ -36,6 +37,7 @@ class AnalysisReport:
         fps: Frames analysed per second, without those resumed.
         device: What it ran on.
         notes: What a user should know: damage, fallbacks.
+        recovered: What went wrong, and was answered: they are among the notes.
     """
 
     output: Path
@@ -52,6 +54,7 @@ class AnalysisReport:
     fps: float
     device: str
     notes: tuple[str, ...]
+    recovered: tuple[Recovery, ...]
 
     @classmethod
     def of(cls, output: Path, metadata: TrackMetadata, evidence: Iterable[ChunkEvidence]) -> "AnalysisReport":
@@ -61,7 +64,7 @@ class AnalysisReport:
             output=output, frames=metadata.video.frame_count, duration_seconds=metadata.video.duration_seconds,
             persons=metadata.persons, shots=len(metadata.shots), suspects=len(metadata.suspects), faces=faces,
             embedded=embedded, reid_seconds=0.0, resumed_frames=0, seconds=0.0, fps=0.0, device=metadata.device.kind,
-            notes=metadata.notes,
+            notes=metadata.notes, recovered=tuple(recoveries_in(metadata.video.frame_count, evidence)),
         )  # fmt: skip
 
     def timed(self, seconds: float, resumed_frames: int, reid_seconds: float) -> "AnalysisReport":
@@ -116,12 +119,28 @@ def notes_on(source: Source, evidence: Iterable[ChunkEvidence]) -> list[str]:
     missing = len(source.index) - sum(len(e.frame_index) for e in evidence)
     if missing:
         notes.append(f"{missing} of {len(source.index)} frames could not be decoded")
-    failures = dict.fromkeys(failure for *_, failure in _embedders(evidence) if failure)
+    failures = _failures(evidence)
     if failures:
         embedded = sum(len(e.embedded) for e in evidence)
         where = "from some point on, " if embedded else ""
         notes += [f"{where}faces could not be told apart, only places and motion: {failure}" for failure in failures]
-    return notes
+    return [*notes, *(recovery.note for recovery in _kept_recoveries(evidence))]
+
+
+def recoveries_in(num_frames: int, evidence: Iterable[ChunkEvidence]) -> list[Recovery]:
+    """What went wrong while the video, of so many frames, was looked at, and what was done about it."""
+    missing = num_frames - sum(len(e.frame_index) for e in evidence)
+    lost = [Recovery(f"{missing} of {num_frames} frames could not be decoded", "left out, and counted")]
+    blind = [Recovery(failure, "told people apart by places and motion alone") for failure in _failures(evidence)]
+    return [*(lost if missing else ()), *blind, *_kept_recoveries(evidence)]
+
+
+def _kept_recoveries(evidence: Iterable[ChunkEvidence]) -> list[Recovery]:
+    return list(dict.fromkeys(Recovery(str(cause), str(answer)) for e in evidence for cause, answer in e.recoveries))
+
+
+def _failures(evidence: Iterable[ChunkEvidence]) -> list[str]:
+    return list(dict.fromkeys(failure for *_, failure in _embedders(evidence) if failure))
 
 
 def _embedders(evidence: Iterable[ChunkEvidence]) -> list[tuple[str, ...]]:

@@ -5,19 +5,22 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..configs.analysis import AnalyzeSettings
-from ..configs.errors import CorruptVideoError
-from ..engines.devices import DeviceChoice, open_detector, open_embedder
+from ..configs.errors import CorruptVideoError, MemoryFullError
+from ..engines.devices import DeviceChoice, open_decoder, open_detector, open_embedder
+from ..engines.memory import failure, free, is_full
 from ..engines.protocols import Decoder, Detector, FrameIndex, VideoInfo
 from ..engines.workers import share_out
 from .chunks import Chunk
 from .evidence import ChunkEvidence, EvidenceStore
+from .patience import CountedOnce, Patience
 from .tracking.closer import SecondDetector
 from .tracking.detections import detected_frames
 from .tracking.observe import ChunkObserver
@@ -25,26 +28,55 @@ from .tracking.reid import FaceEmbedder
 
 log = logging.getLogger(__name__)
 
+ON_CPU = DeviceChoice("cpu", "the GPU's memory is full")
+
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Eyes:
-    """What stage 1 looks with."""
+    """What stage 1 looks with, and what gives way when memory is full."""
 
     decoder: Decoder
     detector: Detector
     second: SecondDetector
     embedder: FaceEmbedder
+    patience: "Patience[Eyes]" = field(default_factory=Patience)
 
     def rungs(self) -> tuple[str, str, str]:
         """On which ways frames are decoded now, faces found and embedded, and why not on better ones."""
         why = f" ({self.decoder.why})" if self.decoder.why else ""
         return f"{self.decoder.rung}{why}", self.detector.rung, self.embedder.rung
 
+    def recoveries(self, chunk: Chunk) -> NDArray[np.str_]:
+        """``(K, 2)`` text: what went wrong with a chunk that is kept now, and what was done about it."""
+        inside = [each for each in self.decoder.setbacks if chunk.first <= each.frame_index < chunk.end]
+        found = [*(each.recovery for each in inside), *self.patience.take()]
+        return np.array([(each.cause, each.answer) for each in found], np.str_).reshape(-1, 2)
+
+    def make_room(self) -> None:
+        """Let go of what can be opened again."""
+        self.decoder.close()
+        self.second.close()
+        free()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for each in (self.decoder, self.detector, self.second, self.embedder):
+            each.close()
+        free()
+
 
 def open_eyes(decoder: Decoder, device: DeviceChoice, settings: AnalyzeSettings, opened: ExitStack) -> Eyes:
-    """Open the models on ``device``, to be closed with ``opened``; what is rarely needed opens when it is."""
+    """Open the models on ``device``, to be closed with ``opened``; what is rarely needed opens when it is.
+
+    Where ``auto`` has chosen a GPU whose memory is full, they and the decoder are opened on the CPU.
+
+    Raises:
+        ModelError: The weights are not there or are not what they should be.
+        BackendUnavailableError: The runtime is not installed.
+        MemoryFullError: There is no memory for them.
+    """
     threads, detection = settings.runtime.threads, settings.detection
 
     def detector_of(size: int) -> Detector:
@@ -56,10 +88,30 @@ def open_eyes(decoder: Decoder, device: DeviceChoice, settings: AnalyzeSettings,
     closer_size = detection.closer_size
     second = SecondDetector((lambda: detector_of(closer_size)) if closer_size > detection.detect_size else None)
     embedder = FaceEmbedder(lambda: open_embedder(settings.identity.embedder, device, threads))
-    return Eyes(
-        decoder, opened.enter_context(detector_of(detection.detect_size)), opened.enter_context(second),
-        opened.enter_context(closing(embedder)),
-    )  # fmt: skip
+
+    def on_cpu() -> Eyes:
+        other = open_decoder(decoder.info.path, ON_CPU, threads, index=decoder.index)
+        return open_eyes(opened.enter_context(other), ON_CPU, settings, opened)
+
+    may_change = device.kind == "cuda" and settings.runtime.device == "auto"
+    try:
+        detector = opened.enter_context(detector_of(detection.detect_size))
+    except MemoryFullError as error:
+        if not may_change:
+            raise
+        decoder.close()
+        eyes = on_cpu()
+        eyes.patience.note(str(error), "looked on the CPU from the start")
+        return eyes
+    eyes = Eyes(decoder, detector, opened.enter_context(second), opened.enter_context(closing(embedder)))
+
+    def instead() -> Eyes:
+        eyes.close()
+        return on_cpu()
+
+    if may_change:
+        eyes.patience.open_instead = instead
+    return eyes
 
 
 def observe(
@@ -181,14 +233,56 @@ def look(
 ) -> None:  # fmt: skip
     """Look at a run of neighbouring chunks, decoded in one go, and keep what is seen.
 
+    Where memory is full, it goes on after the last chunk that was kept, with smaller batches, and in the end on the
+    CPU, if the eyes may: see :class:`~dft.analyze.patience.Patience`. What is seen is the same.
+
     Args:
         eyes: What looks.
         run: The chunks, in order.
         store: Where each goes when it is finished.
         settings: All of them.
-        count: Told of every frame; what it raises ends the looking, before the chunk is kept.
+        count: Told of every frame, once; what it raises ends the looking, before the chunk is kept.
         stopped: Whether to stop.
+
+    Raises:
+        MemoryFullError: Memory is full, and nothing is left to give up.
     """
+    patience, counted, left = eyes.patience, CountedOnce(), [list(run)]
+
+    def count_once(step: Step) -> None:
+        new = counted.add(step.done, step.missing, None if step.last is None else step.last.number)
+        count(Step(*new, step.last))
+
+    while left and not stopped():
+        own = eyes if patience.instead is None else replace(patience.instead, patience=patience)
+        batch_size = patience.batch_size or settings.detection.batch_size or own.detector.usual_batch
+        try:
+            _look_at(own, left.pop(0), store, _in_batches(settings, batch_size), count_once, stopped)
+            continue
+        except Exception as error:  # whatever library it comes from
+            if not is_full(error):
+                raise
+            cause = failure("no memory", error).reason
+        # here the error is gone, and with it the pictures that its traceback held
+        left = list(store.missing_runs(list(run)))
+        counted.again(chunk.number for part in left for chunk in part)
+        own.make_room()
+        if left:
+            patience.answer(cause, batch_size, left[0][0].first)
+    if patience.instead is not None:
+        eyes.embedder.seconds += patience.instead.embedder.seconds
+        patience.instead.embedder.seconds = 0.0
+
+
+def _in_batches(settings: AnalyzeSettings, batch_size: int) -> AnalyzeSettings:
+    return replace(settings, detection=replace(settings.detection, batch_size=batch_size))
+
+
+def _look_at(
+    eyes: Eyes, run: Sequence[Chunk], store: EvidenceStore, settings: AnalyzeSettings,
+    count: Callable[[Step], None], stopped: Callable[[], bool],
+) -> None:  # fmt: skip
+    """See :func:`look`."""
     decoder = eyes.decoder
     saved: Future[None] | None = None
     ends = np.array([chunk.end for chunk in run])
@@ -196,7 +290,8 @@ def look(
     span, batch_size = (run[0].first, run[-1].end), settings.detection.batch_size or eyes.detector.usual_batch
 
     def keep(chunk: Chunk, observer: ChunkObserver) -> None:
-        store.save(chunk, observer.evidence(eyes.rungs()))
+        seen = observer.evidence(eyes.rungs())
+        store.save(chunk, replace(seen, recoveries=eyes.recoveries(chunk)))
 
     # the last faces of a chunk are embedded, and it is saved, while the next one is looked at
     with (

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from ..configs.analysis import AnalyzeSettings
 from ..configs.hardware import num_cores
-from ..engines.devices import DeviceChoice, choose_device, open_decoder, transferred_bytes, usage
+from ..engines.devices import DeviceChoice, choose_device, environments, open_decoder, transferred_bytes, usage
 from ..engines.probe import probe, scan
-from ..engines.processes import Tell, Work, share_out_to_processes
+from ..engines.processes import Tell, Work
 from ..engines.protocols import Decoder, FrameIndex
+from ..engines.sharing import share_out_to_processes
 from ..engines.workers import share_out
 from .chunks import Chunk, plan_chunks
 from .evidence import EvidenceStore
@@ -158,7 +159,8 @@ def bench_streams(
                 during = usage(device)
                 task.finish.touch()
 
-            share_out_to_processes([(kind, num) for num in shares if num], num_processes, _looking, task, heard)
+            items = [(kind, num) for num in shares if num]
+            share_out_to_processes(items, num_processes, _looking, task, heard, environments(device))
         return seen
 
     decoding, looking = measured("decode"), measured("analyze")

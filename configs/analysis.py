@@ -17,8 +17,8 @@ class RuntimeSettings:
     threads: int | None = setting(None, "CPU threads for decoding and inference; not set means all cores.", minimum=1)
     workers: int | None = setting(
         None,
-        "Processes that look at parts of the video at once; not set means one, or for a long video on a GPU as many as "
-        "the GPU has decoders.",
+        "Processes that look at parts of the video at once; not set means one, or for a long video on GPUs as many as "
+        "keep their decoders busy.",
         minimum=1,
         maximum=64,
     )

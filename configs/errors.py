@@ -19,7 +19,9 @@ DftError
 |   +-- OutputExistsError     (FileExistsError)
 +-- EngineError                                    hardware, libraries, models
     +-- BackendUnavailableError (ImportError)
+    |   +-- EncoderBusyError                       all sessions of a GPU's encoder are at work
     +-- ModelError            (ValueError)         weights missing or not the ones expected
+    +-- MemoryFullError       (MemoryError)        of the GPU or of the machine
 
 Each is one line: what went wrong, what was got, what was expected, what to do.
 """
@@ -47,6 +49,11 @@ class DftError(Exception):
         if hint is not None:
             parts.append(hint)
         super().__init__("; ".join(" ".join(part.split()) for part in parts))
+
+    @property
+    def reason(self) -> str:
+        """What went wrong and what was found, without advice, in one line."""
+        return " ".join((self.what if self.got is None else f"{self.what}: {self.got}").split())
 
 
 class SettingError(DftError, ValueError):
@@ -145,5 +152,13 @@ class BackendUnavailableError(EngineError, ImportError):
     """The wanted device or library is not there."""
 
 
+class EncoderBusyError(BackendUnavailableError):
+    """All sessions of a GPU's encoder are at work; one may be free later."""
+
+
 class ModelError(EngineError, ValueError):
     """Model weights are missing, or are not the ones expected."""
+
+
+class MemoryFullError(EngineError, MemoryError):
+    """The memory of the GPU or of the machine is full; what needs less of it may go on."""

@@ -6,6 +6,8 @@ import resource
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 
 def num_cores() -> int:
@@ -28,15 +30,38 @@ def has_avx512() -> bool:
 def why_no_cuda() -> str | None:
     """Why no NVIDIA GPU can be used here, or None where the driver answers with at least one."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        driver = _cuda_driver()
     except OSError:
         return "no NVIDIA driver (libcuda.so.1 is not there)"
-    count = ctypes.c_int(0)
     if (code := driver.cuInit(0)) != 0:
         return f"the NVIDIA driver does not start (cuInit returned {code})"
-    if driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
-        return "the NVIDIA driver sees no GPU"
-    return None
+    return None if _num_gpus(driver) else "the NVIDIA driver sees no GPU"
+
+
+def gpu_uuids() -> tuple[UUID, ...]:
+    """Of the GPUs that CUDA shows to this process, in CUDA's order; () where there are none.
+
+    Their order, and which they are, is as ``CUDA_VISIBLE_DEVICES`` and ``CUDA_DEVICE_ORDER`` had it when the driver was
+    first asked. Of a part of a GPU (MIG) it is the part's own.
+    """
+    if why_no_cuda() is not None:
+        return ()
+    driver, found = _cuda_driver(), []
+    for number in range(_num_gpus(driver)):
+        gpu, uuid = ctypes.c_int(0), (ctypes.c_uint8 * 16)()
+        if driver.cuDeviceGet(ctypes.byref(gpu), number) != 0 or driver.cuDeviceGetUuid_v2(uuid, gpu) != 0:
+            return ()
+        found.append(UUID(bytes=bytes(uuid)))
+    return tuple(found)
+
+
+def _cuda_driver() -> Any:
+    return ctypes.CDLL("libcuda.so.1")
+
+
+def _num_gpus(driver: Any) -> int:
+    number = ctypes.c_int(0)
+    return number.value if driver.cuDeviceGetCount(ctypes.byref(number)) == 0 else 0
 
 
 def peak_rss_mb() -> float:

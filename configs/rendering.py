@@ -191,6 +191,12 @@ class EncodeSettings:
     bitrate: int | None = setting(
         None, "Average bit rate instead of the constant rate factor.", unit="kbit/s", minimum=50, maximum=400000
     )
+    encoder_busy: str = setting(
+        "x264",
+        "When all sessions of a GPU's encoder are at work: encode on the CPU, by x264 (or the codec's own encoder), or "
+        "wait for one, for ten minutes at most.",
+        choices=("x264", "wait"),
+    )
     segment_seconds: float = setting(
         4,
         "Length of the segments that are encoded apart: a stopped rendering goes on after the last finished one, and "

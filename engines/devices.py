@@ -5,17 +5,20 @@ library is named with what to install, and only where it is needed.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..configs.errors import BackendUnavailableError
-from ..configs.hardware import num_cores, why_no_cuda
+from ..configs.hardware import gpu_uuids, num_cores, why_no_cuda
 from .cuda.available import why_unusable
 from .cuda.context import spare_memory
-from .cuda.usage import Usage, gpu_usage
+from .cuda.gpus import VisibleGpu, gpu_names, only, visible_gpus
+from .cuda.usage import Usage, gpu_usage, together
+from .processes import SAME
 from .protocols import (
     FOR_ANALYSIS,
     Canvas,
@@ -85,13 +88,24 @@ def choose_device(requested: str) -> DeviceChoice:
     return DeviceChoice("cpu", reason)
 
 
-def num_decoders(device: DeviceChoice) -> int:
-    """Videos, or parts of one, that the device decodes at once without slowing each other down."""
-    if device.kind == "cpu":
-        return 1
-    from .cuda.nvdec import num_engines
+def gpus(device: DeviceChoice) -> tuple[VisibleGpu, ...]:
+    """The GPUs that the device stands for, and what they have; () on the CPU."""
+    return () if device.kind == "cpu" else visible_gpus()
 
-    return num_engines()
+
+@cache
+def num_encoders(device: DeviceChoice) -> int | None:
+    """Videos that a GPU's encoder encodes at once, found by trying, once; None where there is no such encoder."""
+    if device.kind == "cpu":
+        return None
+    from .cuda.sessions import count_sessions_aside
+
+    return count_sessions_aside()
+
+
+def environments(device: DeviceChoice) -> tuple[Mapping[str, str], ...]:
+    """For each GPU what the environment of a process says that is to work there; on the CPU one that says nothing."""
+    return tuple(map(only, gpu_names() if device.kind == "cuda" else ())) or (SAME,)
 
 
 def transferred_bytes(device: DeviceChoice) -> int | None:
@@ -112,10 +126,9 @@ def finish(device: DeviceChoice) -> None:
 
 
 def usage(device: DeviceChoice) -> Usage | None:
-    """How busy the GPU is; None on the CPU, or where nobody tells."""
-    if device.kind == "cpu":
-        return None
-    return gpu_usage()
+    """How busy the GPUs are, all together; None on the CPU, or where nobody tells."""
+    seen = [gpu_usage(number) for number in range(len(gpu_uuids()))] if device.kind == "cuda" else []
+    return together([own for own in seen if own is not None])
 
 
 def open_decoder(
@@ -124,6 +137,7 @@ def open_decoder(
     threads: int | None = None,
     picture: PictureOptions = FOR_ANALYSIS,
     index: FrameIndex | None = None,
+    seams: Sequence[int] | None = None,
 ) -> Decoder:
     """Decoder of ``path``.
 
@@ -133,12 +147,14 @@ def open_decoder(
         threads: CPU threads, or None for all.
         picture: What is made of the pictures.
         index: Its frames, if they are known: else the file is scanned for them.
+        seams: Frames at which a GPU's decoder that gave up is tried again, if they are to be certain ones.
 
     Raises:
         VideoError: The file cannot be read.
         EngineError: Its colours cannot be tone-mapped.
     """
-    decoder: Decoder = _backend(device, "decode")(path, threads, picture, index=index)
+    more = {"seams": seams} if device.kind == "cuda" else {}
+    decoder: Decoder = _backend(device, "decode")(path, threads, picture, index=index, **more)
     return decoder
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..configs.errors import EngineError
-from .protocols import Bar, Closing, Colour, Detections, Frame, FrameIndex, Tile, VideoInfo
+from .protocols import Bar, Closing, Colour, Detections, Frame, FrameIndex, Setback, Tile, VideoInfo
 from .weights import ModelFile
 
 # Places of YuNet's five points in a face box, as shares of its width and height.
@@ -74,6 +74,7 @@ class FakeDecoder(Closing):
 
     rung = "fake"
     why = ""
+    setbacks: Sequence[Setback] = ()
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from ..configs.errors import (
     VideoNotFoundError,
     VideoUnreadableError,
 )
+from .memory import failure
 
 UNREADABLE = (av.error.FFmpegError, OSError, IndexError)
 """What reading on in a damaged file may raise; the last is PyAV's, where damage feigns a further stream."""
@@ -35,7 +36,7 @@ _HINTS = {
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever FFmpeg or the system says about the input ``path`` into a ``VideoError``."""
+    """Turn what FFmpeg or the system says about the input ``path`` into a ``VideoError``, or ``MemoryFullError``."""
     try:
         yield
     except DftError:
@@ -46,6 +47,8 @@ def reading(path: Path) -> Iterator[None]:
         raise VideoUnreadableError(f"cannot read {path}", got="permission denied") from error
     except IsADirectoryError as error:
         raise VideoUnreadableError(f"cannot read {path}", got="a folder", expected="a video file") from error
+    except MemoryError as error:
+        raise failure(f"no memory to read {path.name}", error) from error
     except av.error.InvalidDataError as error:
         raise _no_media(path) from error
     except (av.error.DecoderNotFoundError, av.error.DemuxerNotFoundError) as error:
@@ -63,6 +66,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except DftError:
         raise
+    except MemoryError as error:
+        raise failure(f"no memory to write {path.name}", error) from error
     except UnknownCodecError as error:
         raise BackendUnavailableError(
             "this PyAV lacks an encoder", got=error, hint="install av from PyPI: pip install --force-reinstall av"

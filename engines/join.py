@@ -101,7 +101,7 @@ class _Packets(Closing):
         self.path, self.position = path, 0
         with reading(path):
             self._container: Any = av.open(str(path), metadata_errors="ignore")
-        self.stream = self._container.streams.video[0]
+            self.stream = self._container.streams.video[0]
         self.head = hashlib.sha256(self.stream.codec_context.extradata or b"").hexdigest()
         self._rest = (packet for packet in self._container.demux(self.stream) if packet.size)
 

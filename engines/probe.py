@@ -37,6 +37,8 @@ def open_video(path: Path, hwaccel: Any = None) -> tuple[Any, Any]:
     with reading(path):
         if path.is_dir():
             raise IsADirectoryError(path)
+        if path.exists() and not path.is_file():  # opening a pipe would wait for somebody who writes
+            raise VideoUnreadableError(f"cannot read {path}", got="a pipe or device", expected="a video file")
         container = av.open(str(path), metadata_errors="ignore", hwaccel=hwaccel)
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
@@ -152,6 +154,8 @@ class _Packets:
                     self._ends[number] = end
                 if number == stream.index:
                     self._add(packet)
+        except MemoryError:
+            raise
         except UNREADABLE as error:
             self.stopped = f"reading stopped ({getattr(error, 'strerror', None) or error})"
 

@@ -1,4 +1,4 @@
-"""Sharing work out over processes: for work that holds the interpreter, and for work that may take its process down."""
+"""Workers: processes for work that holds the interpreter, and for work that may take its process down."""
 
 import logging
 import os
@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
-from typing import Any, Generic, TypeVar
+from multiprocessing.connection import Connection, Pipe
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ..configs.errors import EngineError
 
@@ -20,74 +21,17 @@ log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 Tell = Callable[[Any], None]
 Work = Callable[[T, Tell], None]
 OpenWork = Callable[[A], AbstractContextManager[Work[T]]]
 
-MAX_TRIES = 2  # of an item whose worker died
 WATCH_SECONDS = 1.0
+SAME: Mapping[str, str] = MappingProxyType({})  # environment as the caller's
 END_SECONDS = 10.0  # within which a worker that has nothing left to do ends
-
-
-def share_out_to_processes(
-    items: Sequence[T], num: int, open_work: OpenWork[A, T], argument: A, heard: Callable[[Any], None]
-) -> None:
-    """Have every item worked on by one of ``num`` new processes.
-
-    Each begins with a stretch of neighbouring items of its own, and takes half of the longest that is left when it is
-    through: neighbours are cheap to work on one after another. A process that dies is replaced. After an error, or an
-    interrupt of the caller, all are ended.
-
-    Args:
-        items: What is to be done; like ``argument``, it can be pickled.
-        num: Processes; no more than items are started.
-        open_work: Called in each process, with ``argument``: a function at the top of a module. What it opens is
-            called with one item after another, and with what tells the caller something, from any thread.
-        argument: For ``open_work``.
-        heard: Called in the caller's thread with what was told.
-
-    Raises:
-        EngineError: An item's process died, as did the one that tried it again.
-        BaseException: Whatever a worker raises.
-    """
-    stretches, tries = _Stretches(len(items), min(num, len(items))), dict.fromkeys(range(len(items)), 0)
-    with ExitStack() as started:
-
-        def start(number: int) -> WorkerProcess[A, T]:
-            return started.enter_context(WorkerProcess(number, open_work, argument))
-
-        def begin(worker: WorkerProcess[A, T]) -> bool:
-            item = stretches.take(worker.number)
-            if item is not None:
-                tries[item] += 1
-                worker.begin(item, items[item])
-            return item is not None
-
-        at_work = [worker for worker in map(start, range(stretches.num)) if begin(worker)]
-        while at_work:
-            ready = wait([worker.connection for worker in at_work])
-            for worker in [worker for worker in at_work if worker.connection in ready]:
-                message = worker.receive()
-                if isinstance(message, Died):
-                    at_work.remove(worker)
-                    if tries[worker.item] >= MAX_TRIES:
-                        raise EngineError(
-                            f"a process died, and so did the next at the same work: {message.how}",
-                            hint="is there enough memory? run it with --workers 1 to see more",
-                        )
-                    log.warning("a process died (%s): its work is begun again in a new one", message.how)
-                    stretches.put_back(worker.number, worker.item)
-                    replacement = start(worker.number)
-                    begin(replacement)
-                    at_work.append(replacement)
-                elif isinstance(message, Failed):
-                    raise message.error
-                elif isinstance(message, Done):
-                    if not begin(worker):
-                        at_work.remove(worker)
-                        worker.dismiss()
-                elif isinstance(message, Told):
-                    heard(message.message)
+# glibc gives threads arenas of their own, up to 8 for each core, and each keeps what was freed at its top: memory rises
+# for hours until every one has had the largest frames
+FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass(frozen=True)
@@ -110,12 +54,21 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class _Logged:
+class Ready:
+    """A worker that had to wait for its place can begin."""
+
+
+@dataclass(frozen=True)
+class Logged:
     """A line for the log."""
 
     name: str
     level: int
     line: str
+
+    def repeat(self) -> None:
+        """Log it here."""
+        logging.getLogger(self.name).log(self.level, "%s", self.line)
 
 
 @dataclass(frozen=True)
@@ -125,38 +78,44 @@ class Died:
     how: str
 
 
-class _Stretches:
-    """Which items are left to each worker.
+@dataclass(frozen=True)
+class NodeLost(Died):
+    """It ended with its machine."""
 
-    Args:
-        num_items: All items, in order.
-        num: Workers.
+
+class Worker(Protocol[T_contra]):
+    """One worker, seen from the caller; as a context, it is gone at its end.
+
+    Attributes:
+        number: Of the worker.
+        item: The number of the item that it was handed last, or -1.
+        ready: Whether it can begin; else it says ``Ready`` when it can.
+        connection: Readable when there is something to :meth:`receive`.
     """
 
-    def __init__(self, num_items: int, num: int):
-        self.num = num
-        self._left = [(num_items * k // num, num_items * (k + 1) // num) for k in range(num)]
+    number: int
+    item: int
+    ready: bool
+    connection: Connection
 
-    def take(self, worker: int) -> int | None:
-        """The next item for a worker; None if nothing is left for anybody."""
-        if not self._size(worker):
-            longest = max(range(self.num), key=self._size)
-            first, end = self._left[longest]
-            middle = (first + end) // 2
-            self._left[longest], self._left[worker] = (first, middle), (middle, end)
-        if not self._size(worker):
-            return None
-        first, end = self._left[worker]
-        self._left[worker] = first + 1, end
-        return first
+    def __enter__(self) -> Self: ...
 
-    def put_back(self, worker: int, item: int) -> None:
-        """The item that the worker took last is still to be done."""
-        self._left[worker] = item, self._left[worker][1]
+    def __exit__(self, *error: object) -> None: ...
 
-    def _size(self, worker: int) -> int:
-        first, end = self._left[worker]
-        return end - first
+    def begin(self, number: int, item: T_contra) -> None:
+        """Hand in an item."""
+
+    def dismiss(self) -> None:
+        """Let it end."""
+
+    def kill(self) -> None:
+        """End it here and now, whatever it is doing."""
+
+    def end(self, *, at_once: bool) -> None:
+        """Wait until it is gone; ``at_once`` tells it to stop what it does."""
+
+    def receive(self) -> object:
+        """What it has sent (``Ready``, ``Told``, ``Done`` or ``Failed``), or ``Died``; waits for it."""
 
 
 class WorkerProcess(Generic[A, T]):
@@ -167,8 +126,11 @@ class WorkerProcess(Generic[A, T]):
 
     Args:
         number: Of the worker, for the caller.
-        open_work: See :func:`share_out_to_processes`.
+        open_work: Called in the process, with ``argument``: a function at the top of a module. What it opens is
+            called with one item after another, and with what tells the caller something, from any thread.
         argument: For ``open_work``.
+        environment: Variables that it has besides, or instead of, the caller's. Libraries see them from the start,
+            unlike those that a process sets for itself.
 
     Attributes:
         number: Of the worker.
@@ -176,19 +138,26 @@ class WorkerProcess(Generic[A, T]):
         connection: Readable when there is something to :meth:`receive`.
     """
 
-    def __init__(self, number: int, open_work: OpenWork[A, T], argument: A):
-        self.number, self.item = number, -1
+    def __init__(
+        self, number: int, open_work: OpenWork[A, T], argument: A, environment: Mapping[str, str] = SAME
+    ) -> None:
+        self.number, self.item, self.ready = number, -1, True
         self.connection, others = Pipe()
         end = others.fileno()
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"from {__name__} import serve; serve({end})"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**FEW_ARENAS, **os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             pass_fds=[end],
             start_new_session=True,  # Ctrl-C is the caller's, which ends this process
         )
         others.close()  # so that the end of the process is the end of the connection
         with suppress(OSError):
             self.connection.send((log.getEffectiveLevel(), open_work, argument))
+
+    @property
+    def pid(self) -> int:
+        """The system's number of it."""
+        return self._process.pid
 
     def __enter__(self) -> "WorkerProcess[A, T]":
         return self
@@ -203,7 +172,10 @@ class WorkerProcess(Generic[A, T]):
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
         self.kill()
-        self._process.wait()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:  # killed, but held by the system: storage that does not answer
+            log.warning("process %d waits for the system, and cannot be ended; it is left alone", self.pid)
         self.connection.close()
 
     def kill(self) -> None:
@@ -226,10 +198,13 @@ class WorkerProcess(Generic[A, T]):
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
-            code = self._process.wait()
+            try:
+                code = self._process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                return Died("it says nothing any more, and does not end")
             return Died(f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
-        if isinstance(message, _Logged):
-            logging.getLogger(message.name).log(message.level, "%s", message.line)
+        if isinstance(message, Logged):
+            message.repeat()
         return message
 
 
@@ -242,7 +217,7 @@ class _Forwarding(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
-            self._send(_Logged(record.name, record.levelno, record.getMessage()))
+            self._send(Logged(record.name, record.levelno, record.getMessage()))
 
 
 def serve(descriptor: int) -> None:
@@ -260,10 +235,7 @@ def serve(descriptor: int) -> None:
 
     try:
         level, open_work, argument = connection.recv()
-        root = logging.getLogger(__package__.partition(".")[0])
-        root.addHandler(_Forwarding(send))
-        root.setLevel(level)
-        root.propagate = False
+        forward_log(level, send)
         with open_work(argument) as work:
             while (given := connection.recv()) is not None:
                 work(given[0], lambda message: send(Told(message)))
@@ -272,7 +244,15 @@ def serve(descriptor: int) -> None:
         return  # the caller is gone
     except BaseException as error:
         with suppress(OSError):
-            send(Failed(_portable(error)))
+            send(Failed(portable(error)))
+
+
+def forward_log(level: int, send: Tell) -> None:
+    """Send what this process logs from now on, as ``Logged``, and nowhere else."""
+    root = logging.getLogger(__package__.partition(".")[0])
+    root.addHandler(_Forwarding(send))
+    root.setLevel(level)
+    root.propagate = False
 
 
 def _end_with(caller: int) -> None:
@@ -282,7 +262,7 @@ def _end_with(caller: int) -> None:
     os._exit(1)
 
 
-def _portable(error: BaseException) -> BaseException:
+def portable(error: BaseException) -> BaseException:
     """The error if it survives the way to another process, or one that says the same."""
     try:
         pickle.loads(pickle.dumps(error))

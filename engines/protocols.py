@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..configs.recovery import Recovery
 from .weights import ModelFile
 
 Image = Any
@@ -152,6 +153,19 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Setback:
+    """A way of decoding that gave up midway, and was followed by another one.
+
+    Attributes:
+        frame_index: The frame that was due.
+        recovery: Why it gave up, and what decodes now.
+    """
+
+    frame_index: int
+    recovery: Recovery
+
+
+@dataclass(frozen=True)
 class Detections:
     """Faces of one frame.
 
@@ -282,6 +296,7 @@ class Decoder(Closing, Protocol):
         num_corrupt: Packets or frames that could not be decoded so far.
         rung: The way that decodes now.
         why: Why not a better one, or an empty text.
+        setbacks: Where a way gave up midway, in order.
     """
 
     info: VideoInfo
@@ -289,6 +304,7 @@ class Decoder(Closing, Protocol):
     num_corrupt: int
     rung: str
     why: str
+    setbacks: Sequence["Setback"]
 
     def frames(self, first: int = 0, end: int | None = None) -> Iterator[Frame]:
         """Frames with ``first <= frame_index < end``, in order; damaged ones are left out and counted.

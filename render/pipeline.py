@@ -3,22 +3,25 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from ..configs.errors import CorruptVideoError
+from ..configs.errors import CorruptVideoError, MemoryFullError
+from ..configs.recovery import Recovery
 from ..configs.rendering import EncodeSettings, RenderSettings
-from ..engines.devices import encoder_rungs, open_compositor
+from ..engines.devices import choose_device, encoder_rungs, open_compositor
 from ..engines.join import JoinOptions, Piece, check_container, join
+from ..engines.memory import free
 from ..engines.protocols import Canvas, EncodeOptions, VideoInfo
 from ..trackio.atomic import atomic_output, check_output
 from ..trackio.fingerprint import fingerprint
 from .camera.plan import CameraPlan
-from .encoding import SegmentEncoder
+from .encoding import WAIT_SECONDS, SegmentEncoder
 from .job import Job, opened, output_paths, tracks_path
 from .qc import Input, QualityReport, check_report_path, measure, read_report, write_report
 from .segments import Segment, SegmentStore, divide, segments_of
+from .stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class RenderReport:
             the encoder's for the others, and ``open`` what opening encoders took.
         quality: What a check of each finished video found.
         notes: What a reader should know: what could not be kept, what was missing.
+        recovered: What went wrong, and was answered: they are among the notes.
     """
 
     outputs: tuple[Path, ...]
@@ -53,6 +57,7 @@ class RenderReport:
     stages: dict[str, float]
     quality: tuple[QualityReport, ...]
     notes: tuple[str, ...]
+    recovered: tuple[Recovery, ...]
 
     @property
     def output(self) -> Path:
@@ -101,21 +106,69 @@ def render(  # noqa: PLR0913 - the public call, with the options of the command
         check_output(path, overwrite=overwrite, inputs=(video, tracks))
         check_report_path(path)
         check_container(path, settings.encode.codec)
-    with opened(video, tracks, settings, force=force) as job:
-        count = _Counter(sum(len(camera) for camera in job.cameras.values()), progress)
-        quality = [
-            _render_one(job, camera, paths[name], count, overwrite=overwrite) for name, camera in job.cameras.items()
-        ]
+    request = _Request(video, tracks, paths, force, overwrite, progress)
+    made: _Made | Recovery
+    try:
+        made = _render_all(request, settings)
+    except MemoryFullError as error:
+        if settings.encode.device != "auto" or choose_device("auto").kind == "cpu":
+            raise
+        made = Recovery(error.reason, "rendered on the CPU")
+    if isinstance(made, Recovery):  # the error is gone by now, and with it the pictures that its traceback held
+        made = _render_on_cpu(request, settings, made)
+    quality, recovered = [report for report, _ in made.outputs], [own for _, several in made.outputs for own in several]
     seconds = time.perf_counter() - started
     notes = tuple(dict.fromkeys(note for report in quality for note in report.notes))
     for note in notes:
         log.info("%s", note)
     num_frames = sum(report.frames_out for report in quality)
-    stages = {stage: round(taken, 3) for stage, taken in job.watch.seconds.items()}
+    stages = {stage: round(taken, 3) for stage, taken in made.watch.seconds.items()}
     return RenderReport(
-        tuple(paths.values()), num_frames, count.reused, quality[0].seconds_in, round(seconds, 3),
-        round(num_frames / seconds, 2), stages, tuple(quality), notes,
+        tuple(paths.values()), num_frames, made.reused, quality[0].seconds_in, round(seconds, 3),
+        round(num_frames / seconds, 2), stages, tuple(quality), notes, tuple(dict.fromkeys(recovered)),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is to be rendered, wherever that is done."""
+
+    video: Path
+    tracks: Path
+    paths: dict[str | None, Path]
+    force: bool
+    overwrite: bool
+    progress: Progress | None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """All outputs: the report on each, and what went wrong with it and was answered."""
+
+    outputs: list[tuple[QualityReport, tuple[Recovery, ...]]]
+    reused: int
+    watch: Stopwatch
+
+
+def _render_all(request: _Request, settings: RenderSettings, before: Recovery | None = None) -> _Made:
+    """Render every output; ``before`` is what went wrong until now."""
+    first = () if before is None else (before,)
+    with opened(request.video, request.tracks, settings, force=request.force) as own:
+        job = replace(own, notes=(*own.notes, *(recovery.note for recovery in first)))
+        count = _Counter(sum(len(camera) for camera in job.cameras.values()), request.progress)
+        outputs = [
+            _render_one(job, camera, request.paths[name], count, overwrite=request.overwrite)
+            for name, camera in job.cameras.items()
+        ]
+    return _Made([(report, (*first, *recovered)) for report, recovered in outputs], count.reused, job.watch)
+
+
+def _render_on_cpu(request: _Request, settings: RenderSettings, full: Recovery) -> _Made:
+    """The answer to a GPU whose memory is full. What it has made of several outputs is ours to replace."""
+    log.warning("%s", full.note)
+    free()
+    on_cpu = replace(settings, encode=replace(settings.encode, device="cpu"))
+    return _render_all(replace(request, overwrite=True), on_cpu, full)
 
 
 class _Counter:
@@ -137,6 +190,10 @@ class _Counter:
     def __call__(self) -> None:
         """One more frame is encoded."""
         self._done += 1
+        self.waiting()
+
+    def waiting(self) -> None:
+        """Nothing can be encoded yet; whoever watches hears that it goes on."""
         if self._progress is not None:
             self._progress(self._before + self._done, self._total)
 
@@ -146,7 +203,9 @@ class _Counter:
         self._before += frames
 
 
-def _render_one(job: Job, camera: CameraPlan, output: Path, count: _Counter, *, overwrite: bool) -> QualityReport:
+def _render_one(
+    job: Job, camera: CameraPlan, output: Path, count: _Counter, *, overwrite: bool
+) -> tuple[QualityReport, tuple[Recovery, ...]]:
     """Encode what is missing of one output, join it, and check it."""
     info, index, encode = job.decoder.info, job.decoder.index, job.settings.encode
     options = encode_options(camera.canvas, info, encode)
@@ -157,7 +216,10 @@ def _render_one(job: Job, camera: CameraPlan, output: Path, count: _Counter, *, 
         store.look(chain(*ways.values()), earlier.segments if earlier is not None else ())
     with store.opened():
         with open_compositor(job.device, camera.canvas) as compositor:
-            encoder = SegmentEncoder(job.decoder, compositor, camera, options, job.device, store, job.watch)
+            encoder = SegmentEncoder(
+                job.decoder, compositor, camera, options, job.device, store, job.watch,
+                WAIT_SECONDS if encode.encoder_busy == "wait" else 0.0,
+            )  # fmt: skip
             chosen = encoder.encode_missing(ways, count)
         segments = ways[chosen.rung]
         count.end(len(camera))
@@ -167,16 +229,17 @@ def _render_one(job: Job, camera: CameraPlan, output: Path, count: _Counter, *, 
         joining = JoinOptions(info.time_base, index.end_pts, info.fps, encode.audio)
         with atomic_output(output, overwrite=overwrite) as unfinished, job.watch.measure("mux"):
             losses = join(pieces, unfinished, joining, job.video)
+    lost, halts = list(_lost_frames(pieces, len(index))), [setback.recovery for setback in job.decoder.setbacks]
     notes = (
-        *job.notes, *_lost_frames(pieces, len(index)), *camera.notes, *_picture_notes(job.source, encode),
-        *chosen.notes, *losses,
+        *job.notes, *lost, *camera.notes, *_picture_notes(job.source, encode),
+        *chosen.notes, *(halt.note for halt in halts), *losses,
     )  # fmt: skip
     with job.watch.measure("check"):
         source = Input(job.video, job.source, index, job.track_file.metadata)
         report = measure(output, source, camera, store.encoded(segments), notes, chosen.rung)
         write_report(report, output)
     store.remove()
-    return report
+    return report, (*(Recovery(note, "the others keep their times") for note in lost), *halts, *chosen.recovered)
 
 
 def _ways(job: Job, camera: CameraPlan, options: EncodeOptions) -> dict[str, list[Segment]]:

@@ -104,10 +104,10 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
     temporary = target.with_name(unfinished)
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         _move(temporary, target, overwrite)
         with suppress(OSError):  # not every file system can flush a folder
-            _flush(target.parent)
+            flush(target.parent)
     except DftError:
         raise
     except OSError as error:
@@ -127,7 +127,12 @@ def translate_os_error(error: OSError, path: Path) -> OutputError:
     return OutputError(f"cannot write {path}: {reason}", hint=hint)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk: they outlast a power cut from now on.
+
+    Raises:
+        OSError: It cannot.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -36,9 +36,10 @@ class SecondDetector(Closing):
         return self._open is not None
 
     def close(self) -> None:
-        """Close the backend, if it was opened."""
-        if self._detector is not None:
-            self._detector.close()
+        """Close the backend, if it was opened; it opens again when it is needed."""
+        detector, self._detector = self._detector, None
+        if detector is not None:
+            detector.close()
 
     def faces(self, image: Image) -> Detections:
         """Faces of one frame."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import DftError, EngineError
+from ...configs.errors import DftError, EngineError, MemoryFullError
 from ...engines.protocols import Chip, Detections, Embedder, Image
 from .box import Box, boxes_of, meeting
 from .quality import face_quality
@@ -39,6 +39,8 @@ MAX_PENDING = 32  # chips that wait for a batch
 
 class FaceEmbedder:
     """An embedder that is opened when it is first needed, and whose failure stops nothing; for several threads.
+
+    Only a full memory is raised: whoever looks has an answer to that.
 
     Args:
         open_embedder: Opens the backend.
@@ -76,6 +78,8 @@ class FaceEmbedder:
         try:
             opened = self._opened()
             return opened.prepare(image, landmarks[None])[0] if opened else None
+        except MemoryFullError:
+            raise
         except EngineError:  # landmarks that no face has; other faces may be well
             return None
         finally:
@@ -92,6 +96,8 @@ class FaceEmbedder:
             with self._lock:
                 self.num_embedded += len(vectors)
             return vectors
+        except MemoryFullError:
+            raise
         except DftError as error:
             self._give_up(error)
             return None
@@ -110,6 +116,8 @@ class FaceEmbedder:
             if self._embedder is None:
                 try:
                     self._embedder = self._open()
+                except MemoryFullError:
+                    raise
                 except DftError as error:
                     self._give_up(error)
             return self._embedder

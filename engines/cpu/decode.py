@@ -1,6 +1,6 @@
 """Decoding on the CPU with PyAV."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from ..foreign import UNREADABLE, reading
 from ..numbering import Numbering
 from ..probe import open_video, probe, scan
-from ..protocols import FOR_ANALYSIS, Closing, Frame, FrameIndex, PictureOptions
+from ..protocols import FOR_ANALYSIS, Closing, Frame, FrameIndex, PictureOptions, Setback
 from .deinterlace import Numbered, deinterlaced
 from .image import from_av, yuv_colour
 from .lut import SDR, ToneMapper
@@ -33,6 +33,7 @@ class PyAvDecoder(Closing):
 
     rung = "cpu"
     why = ""
+    setbacks: Sequence[Setback] = ()
 
     def __init__(
         self,
@@ -130,6 +131,8 @@ class PyAvDecoder(Closing):
                 packet = next(packets)
             except StopIteration:
                 return
+            except MemoryError:
+                raise
             except UNREADABLE:
                 return  # the end of what can be read: the index says where and why
             try:

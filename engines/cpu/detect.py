@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import EngineError
+from ..memory import failure
 from ..protocols import Closing, Detections
 from ..weights import ModelFile
 from ..yunet import ALIGNMENT, OUTPUTS, decode_heads, dynamic_graph, input_size
@@ -80,6 +80,7 @@ class YuNetDetector(Closing):
         """See :meth:`dft.engines.protocols.Detector.detect`.
 
         Raises:
+            MemoryFullError: There is no memory for it.
             EngineError: The runtime fails.
         """
         if not batch:
@@ -89,7 +90,7 @@ class YuNetDetector(Closing):
         try:
             heads = dict(zip(OUTPUTS, self._session.run(list(OUTPUTS), {"input": tensor}), strict=True))
         except Exception as error:  # the runtime's errors have no common base
-            raise EngineError("face detection failed", got=str(error)) from error
+            raise failure("face detection failed", error) from error
         found = decode_heads(heads, width, height, self._min_score)
         return [_to_display(faces, p.scale_xy) for faces, p in zip(found, batch, strict=True)]
 

@@ -6,8 +6,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ...configs.errors import EngineError, ModelError
+from ...configs.errors import ModelError
 from ..embedders import load_embedder
+from ..memory import failure
 from ..protocols import Closing
 from ..weights import ModelFile
 from .chips import Chip, face_chips
@@ -51,6 +52,7 @@ class OnnxEmbedder(Closing):
         """See :meth:`dft.engines.protocols.Embedder.embed`.
 
         Raises:
+            MemoryFullError: There is no memory for it.
             EngineError: The runtime fails.
         """
         vectors = np.zeros((len(chips), self.dimension), np.float32)
@@ -69,7 +71,7 @@ class OnnxEmbedder(Closing):
         try:
             (output,) = self._session.run([self._graph.output_name], {self._graph.input_name: tensor})
         except Exception as error:  # the runtime's errors have no common base
-            raise EngineError("face embedding failed", got=str(error)) from error
+            raise failure("face embedding failed", error) from error
         return np.asarray(output, np.float32)[:num]
 
 

@@ -11,12 +11,14 @@ import av
 import av.error
 import numpy as np
 
-from ...configs.errors import EngineError
+from ...configs.errors import EngineError, MemoryFullError
 from ...configs.hardware import has_avx512
 from ..foreign import writing
 from ..hdr import svt_av1_params, x265_params
+from ..memory import is_full
 from ..protocols import Closing, Colour, EncodeOptions
 from .image import BT709, PIXEL_FORMATS, YuvImage, plane_view
+from .priority import usual_priority
 
 Library = tuple[str, dict[str, str]]
 LIBRARIES = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
@@ -61,7 +63,7 @@ class PyAvEncoder(Closing):
         try:
             with writing(path):
                 self._stream = _add_stream(self._container, options, library)
-            with _encoding(self._stream):
+            with _encoding(self._stream), usual_priority():
                 self._stream.codec_context.open()
             with writing(path):
                 self._container.start_encoding()
@@ -120,7 +122,8 @@ def _encoding(stream: Any) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise EngineError(f"the encoder {stream.codec_context.name} fails", got=reason) from error
+        kind = MemoryFullError if is_full(error) else EngineError
+        raise kind(f"the encoder {stream.codec_context.name} fails", got=reason) from error
 
 
 def _add_stream(container: Any, options: EncodeOptions, library: Library | None) -> Any:

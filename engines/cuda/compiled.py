@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...configs.errors import EngineError
+from ..memory import failure
 
 OPTIONS = ("--std=c++17",)
 
@@ -46,7 +47,7 @@ def launch(kernel: Any, grid: tuple[int, ...], block: tuple[int, ...], argument:
     try:
         kernel(grid, block, (argument,))
     except Exception as error:  # the driver's and CuPy's own errors have no common base
-        raise EngineError("a CUDA kernel cannot be run", got=error) from error
+        raise failure("a CUDA kernel cannot be run", error) from error
 
 
 @cache

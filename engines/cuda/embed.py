@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import EngineError
 from ..embedders import EmbedderGraph, load_embedder
+from ..memory import failure
 from ..protocols import Closing
 from ..weights import ModelFile
 from .counters import count_to_host
@@ -68,7 +68,7 @@ class _Network(Closing):
                 vectors = bound.outputs[self.graph.output_name][:num].get(stream=self._stream)
                 self._stream.synchronize()
             except Exception as error:  # the driver's errors have no common base with anything
-                raise EngineError("face embedding failed on the GPU", got=error) from error
+                raise failure("face embedding failed on the GPU", error) from error
         count_to_host("embeddings", vectors.nbytes)
         return np.asarray(vectors, np.float32)
 
@@ -122,7 +122,8 @@ class CudaEmbedder(Closing):
         """See :meth:`dft.engines.protocols.Embedder.prepare`; only enqueues.
 
         Raises:
-            EngineError: Landmarks that cannot be a face's, the GPU's memory is full, or the kernels cannot be run.
+            MemoryFullError: The GPU's memory is full.
+            EngineError: Landmarks that cannot be a face's, or the kernels cannot be run.
         """
         import cupy
 
@@ -133,7 +134,7 @@ class CudaEmbedder(Closing):
             with self._cutting:
                 pixels = cupy.empty((len(landmarks), 3, size, size), cupy.uint8)
         except cupy.cuda.memory.OutOfMemoryError as error:
-            raise EngineError("no memory for faces on the GPU", got=error, hint="run fewer videos at once") from error
+            raise failure("no memory for faces on the GPU", error) from error
         with self._cutting, image.reading(self._cutting):
             enqueue_chips(image, landmarks, self._layout, pixels)
         ready = self._cutting.record(cupy.cuda.Event(disable_timing=True))
@@ -143,7 +144,8 @@ class CudaEmbedder(Closing):
         """See :meth:`dft.engines.protocols.Embedder.embed`.
 
         Raises:
-            EngineError: The runtime fails, or the GPU's memory is full.
+            MemoryFullError: The GPU's memory is full.
+            EngineError: The runtime fails.
         """
         vectors = np.zeros((len(chips), self.dimension), np.float32)
         step = self._network.max_chips

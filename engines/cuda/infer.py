@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...configs.errors import BackendUnavailableError, EngineError, ModelError
+from ..memory import failure
 from ..protocols import Closing
 from .counters import count_to_device, count_to_host
 from .image import DeviceArray, Stream
@@ -145,9 +146,7 @@ class _Memory:
                 }
                 return cls(cupy.zeros(shape, cupy.float32), outputs)
         except cupy.cuda.memory.OutOfMemoryError as error:
-            raise EngineError(
-                f"no memory on the GPU for a batch of {shape}", got=error, hint="run fewer videos at once"
-            ) from error
+            raise failure(f"no memory on the GPU for a batch of {shape}", error) from error
 
 
 class _ByShape(Closing):

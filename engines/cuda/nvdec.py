@@ -7,7 +7,7 @@ before the next ``Decode()``, into a ring that belongs to us. Nothing waits on t
 
 import logging
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
@@ -19,7 +19,7 @@ from ..cpu.image import yuv_colour
 from ..foreign import reading
 from ..numbering import Numbering
 from ..probe import probe, scan
-from ..protocols import FOR_ANALYSIS, Closing, Frame, FrameIndex, PictureOptions, VideoInfo
+from ..protocols import FOR_ANALYSIS, Closing, Frame, FrameIndex, PictureOptions, Setback, VideoInfo
 from .aside import aside
 from .available import why_no_pynvvideocodec
 from .image import CudaImage
@@ -60,6 +60,7 @@ class NvDecoder(Closing):
 
     rung = "nvdec"
     why = ""
+    setbacks: Sequence[Setback] = ()
 
     def __init__(
         self,
@@ -86,7 +87,11 @@ class NvDecoder(Closing):
         self._position = 0  # index of the frame that it gives next
 
     def close(self) -> None:
-        """Release the file and the NVDEC session; images stay valid."""
+        """Release the file, the NVDEC session and the memory of pictures that nobody holds; images stay valid."""
+        self._end()
+        self._ring.trim()
+
+    def _end(self) -> None:
         source, self._source = self._source, None
         if source is not None:
             source.close()
@@ -104,13 +109,13 @@ class NvDecoder(Closing):
             return
         with reading(self.info.path):
             if self._source is None or self._position != first:
-                self.close()
+                self._end()
                 self._source = self._numbered(first)
                 self._position = first
             try:
                 yield from self._until(end, self._source)
             except Exception:
-                self.close()
+                self._end()
                 raise
 
     def _until(self, end: int, source: Generator[Numbered, None, None]) -> Iterator[Frame]:
@@ -121,7 +126,7 @@ class NvDecoder(Closing):
             if index != self._position:
                 self.num_corrupt += min(index, end) - self._position
                 if index >= end:  # the range's last frames are lost, and this one is seen too early
-                    self.close()
+                    self._end()
                     return
             frame = Frame(index, stamps.item(index), self._image(surface))
             self._position = index + 1
@@ -129,7 +134,7 @@ class NvDecoder(Closing):
             if self._source is not source or self._position == end:  # closed meanwhile, or done
                 return
         self.num_corrupt += end - self._position
-        self.close()
+        self._end()
 
     def _numbered(self, first: int) -> Generator[Numbered, None, None]:
         """Surfaces from frame ``first`` or one before it on; each is valid until the next is asked for.

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...configs.errors import BackendUnavailableError, EngineError
+from ...configs.errors import BackendUnavailableError, EncoderBusyError, EngineError
+from ..memory import failure
 from ..protocols import Closing, EncodeOptions
 from .aside import aside, back_to_own_context
 from .image import CudaImage, DeviceArray
@@ -38,6 +39,10 @@ KEYFRAMES = (2, 3)  # NV_ENC_PIC_TYPE_I, NV_ENC_PIC_TYPE_IDR
 # NV_ENC_ERR_NO_ENCODE_DEVICE and NV_ENC_ERR_UNSUPPORTED_DEVICE, as the library words them: facts of the card. Sessions
 # that are used up give 10 or 21 (OUT_OF_MEMORY, INCOMPATIBLE_CLIENT_KEY), and may be free for the next video.
 NO_ENCODER = re.compile(r"(?:returned error|error code)\W*[12]\b", re.IGNORECASE)
+# Such a refusal; the library does not always tell the number.
+NO_SESSION = re.compile(
+    r"(?:returned error|error code)\W*(?:10|21)\b|OpenEncodeSessionEx(?!.*(?:returned error|error code))", re.IGNORECASE
+)
 NUMBERED = re.compile(r"returned error \d+")
 
 _without_encoder: dict[int, str] = {}  # GPUs that have none, and what said so; they are not asked again
@@ -54,7 +59,8 @@ class NvencEncoder(Closing):
         options: What is asked for.
 
     Raises:
-        BackendUnavailableError: There is no NVENC, its sessions are used up, or it cannot do what is asked.
+        EncoderBusyError: Its sessions are used up.
+        BackendUnavailableError: There is no NVENC, or it cannot do what is asked.
         OutputError: The file cannot be created.
     """
 
@@ -108,7 +114,7 @@ class NvencEncoder(Closing):
         try:
             return list(call(self._encoder))
         except Exception as error:  # the library's exceptions are made at run time
-            raise EngineError("NVENC failed", got=error) from error
+            raise failure("NVENC failed", error) from error
 
     def _put(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -179,6 +185,8 @@ def _session(options: EncodeOptions) -> tuple[Any, Any, Any]:
         back_to_own_context(gpu)
         if NO_ENCODER.search(str(error)):
             _without_encoder[gpu] = _first_line(error)
+        elif NO_SESSION.search(" ".join(str(error).split())):
+            raise EncoderBusyError("all sessions of NVENC are at work", got=_first_line(error)) from error
         raise _refused(error) from error
     return encoder, library, stream
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ...configs.errors import BackendUnavailableError, EngineError
+from ...configs.errors import BackendUnavailableError
+from ..memory import failure, is_full
 from .image import DeviceArray, Stream
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class OrtSession:
 
     Raises:
         BackendUnavailableError: The runtime cannot start its CUDA provider.
+        MemoryFullError: The GPU's memory is full.
     """
 
     def __init__(self, content: bytes, device: int):
@@ -60,7 +62,8 @@ class OrtSession:
             stream: In whose order the work will be enqueued.
 
         Raises:
-            EngineError: The runtime does not take the shape, or there is no memory.
+            MemoryFullError: There is no memory for it.
+            EngineError: The runtime does not take the shape.
         """
         self._stream, self._binding = stream, self._session.io_binding()
         for bind, arrays in ((self._binding.bind_input, inputs), (self._binding.bind_output, outputs)):
@@ -75,6 +78,7 @@ class OrtSession:
         """Enqueue the network, without waiting for it.
 
         Raises:
+            MemoryFullError: The GPU's memory is full.
             EngineError: The runtime or the GPU fails.
         """
         try:
@@ -87,7 +91,7 @@ class OrtSession:
             self._own.record(self._after)
             self._stream.wait_event(self._after)
         except Exception as error:  # the runtime's and the driver's errors have no common base
-            raise EngineError("inference failed on the GPU", got=error) from error
+            raise failure("inference failed on the GPU", error) from error
 
     def capture(self) -> bool:
         """Record the work as a CUDA graph, which is launched from now on; False if it cannot be.
@@ -122,6 +126,8 @@ def _open_session(content: bytes, stream: Stream, device: int) -> Any:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # the runtime's errors have no common base
+        if is_full(error):
+            raise failure("no memory for a network on the GPU", error) from error
         raise BackendUnavailableError("onnxruntime cannot start its CUDA provider", got=error) from error
     if "CUDAExecutionProvider" not in session.get_providers():
         raise BackendUnavailableError(

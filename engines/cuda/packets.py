@@ -66,6 +66,8 @@ def _packets(path: Path, pts: int | None) -> Generator[Any, None, None]:
         while True:
             try:
                 packet = next(packets)
+            except MemoryError:
+                raise
             except (StopIteration, *UNREADABLE):
                 return  # the end of what can be read: the index says where and why
             started = started or packet.is_keyframe
@@ -87,6 +89,8 @@ def _annex_b(stream: Any) -> BitStreamFilterContext | None:
 def _filter(filtered: BitStreamFilterContext, packet: Any) -> list[Any]:
     try:
         return filtered.filter(packet)
+    except MemoryError:
+        raise
     except UNREADABLE:  # damaged: without it, its frame and those that depend on it are missed and counted
         filtered.flush()
         return []

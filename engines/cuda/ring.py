@@ -6,9 +6,11 @@ next filling waits, on the GPU, for the events of all who read it.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ...configs.errors import EngineError
+from ..memory import failure
 from ..protocols import Colour
 from .image import CudaImage, DeviceArray, Event, Readers, Stream
 
@@ -78,7 +80,8 @@ class Ring:
             rotation: Clockwise degrees from the coded to the displayed picture.
 
         Raises:
-            EngineError: Too many images are held, the GPU has no memory left, or CUDA failed.
+            MemoryFullError: The GPU has no memory left.
+            EngineError: Too many images are held, or CUDA failed.
         """
         slot = self._take()
         try:
@@ -87,11 +90,18 @@ class Ring:
             stream.record(slot.ready)
         except self._cuda_error as error:
             self._free.append(slot)
-            raise EngineError("a picture could not be made on the GPU", got=error) from error
+            raise failure("a picture could not be made on the GPU", error) from error
         except BaseException:
             self._free.append(slot)
             raise
         return CudaImage(slot.y, slot.uv, colour, slot.ready, rotation, slot.readers, _Lease(self._free, slot))
+
+    def trim(self) -> None:
+        """Free the slots that nobody holds; by the thread that fills."""
+        with suppress(IndexError):
+            while True:
+                self._free.popleft()
+                self.num_slots -= 1
 
     def _take(self) -> Slot:
         try:
@@ -119,9 +129,7 @@ def _allocate(width: int, height: int, depth: int) -> Slot:
     try:
         memory = cupy.cuda.Memory(num_bytes)
     except (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError) as error:
-        raise EngineError(
-            f"no memory for a picture of {width}x{height} on the GPU", got=error, hint="run fewer videos at once"
-        ) from error
+        raise failure(f"no memory for a picture of {width}x{height} on the GPU", error) from error
     return Slot(
         cupy.ndarray((height, width), dtype, memptr=cupy.cuda.MemoryPointer(memory, 0)),
         cupy.ndarray(chroma, dtype, memptr=cupy.cuda.MemoryPointer(memory, luma_bytes)),

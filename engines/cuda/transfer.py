@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cpu.image import YuvImage
+from ..memory import failure
 from .counters import count_to_device, count_to_host
 from .image import CudaImage
 from .ring import Ring, Slot
@@ -27,6 +28,9 @@ class Uploader:
         width: Coded width in pixels.
         height: Coded height in pixels.
         depth: Bits of a value: 8 or 10.
+
+    Raises:
+        MemoryFullError: There is no such memory left.
     """
 
     def __init__(self, width: int, height: int, depth: int = 8):
@@ -40,10 +44,11 @@ class Uploader:
         self._chroma_shape = ((height + 1) // 2, (width + 1) // 2, 2)
         num_values = self._luma_size + self._chroma_shape[0] * self._chroma_shape[1] * 2
         dtype = np.uint8 if depth == 8 else np.uint16
-        self._staging = [
-            (cupyx.empty_pinned(num_values, dtype), cupy.cuda.Event(block=True, disable_timing=True))
-            for _ in range(NUM_STAGING)
-        ]
+        try:
+            pinned = [cupyx.empty_pinned(num_values, dtype) for _ in range(NUM_STAGING)]
+        except Exception as error:  # the driver's errors have no common base with anything
+            raise failure("no page-locked memory for pictures", error) from error
+        self._staging = [(memory, cupy.cuda.Event(block=True, disable_timing=True)) for memory in pinned]
         self._num_uploaded = 0
         weakref.finalize(self, self._stream.synchronize)
 

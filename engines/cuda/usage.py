@@ -1,9 +1,26 @@
 """How busy the GPU is, as NVIDIA's management library (NVML) tells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
+from uuid import UUID
+
+from ...configs.hardware import gpu_uuids
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a GPU, or of the part of one that is ours (MIG).
+
+    Attributes:
+        free: Bytes that nobody uses.
+        total: All bytes.
+    """
+
+    free: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -27,10 +44,10 @@ def gpu_usage(gpu: int = 0) -> Usage | None:
     """Look at a GPU; None where NVML cannot be asked.
 
     Args:
-        gpu: Its number.
+        gpu: Its number as CUDA counts in this process.
     """
     with suppress(Exception), _nvml() as nvml:  # NVML's errors, and those of a package or library that is missing
-        device = nvml.nvmlDeviceGetHandleByIndex(gpu)
+        device = _device(nvml, gpu_uuids()[gpu])
         return Usage(
             nvml.nvmlDeviceGetMemoryInfo(device).used / 1e6,
             float(nvml.nvmlDeviceGetUtilizationRates(device).gpu),
@@ -38,6 +55,37 @@ def gpu_usage(gpu: int = 0) -> Usage | None:
             _percent(nvml.nvmlDeviceGetEncoderUtilization, device),
         )
     return None
+
+
+def together(usages: Sequence[Usage]) -> Usage | None:
+    """Several GPUs as if they were one: their memory added up, the mean of the percentages; None of none."""
+    if not usages:
+        return None
+    return Usage(
+        sum(usage.memory_mb for usage in usages), fmean(usage.compute_percent for usage in usages),
+        _mean([usage.decode_percent for usage in usages]), _mean([usage.encode_percent for usage in usages]),
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def gpu_memory(uuid: UUID) -> Memory | None:
+    """Memory of a GPU; None where NVML cannot be asked."""
+    with suppress(Exception), _nvml() as nvml:
+        memory = nvml.nvmlDeviceGetMemoryInfo(_device(nvml, uuid))
+        return Memory(float(memory.free), float(memory.total))
+    return None
+
+
+def _device(nvml: Any, uuid: UUID) -> Any:
+    # not by number: NVML counts all GPUs of the machine, CUDA those that it is shown, and in an order of its own
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+    except nvml.NVMLError:
+        return nvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid}")
 
 
 @contextmanager

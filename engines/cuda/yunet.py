@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import EngineError
+from ...configs.errors import DftError, EngineError
+from ..memory import failure
 from ..protocols import Closing, Detections
 from ..weights import ModelFile
 from ..yunet import ALIGNMENT, STRIDES, dynamic_graph, input_size
@@ -88,7 +89,7 @@ class DetectionTicket:
             try:
                 self._done.synchronize()
             except Exception as error:  # the driver's errors have no common base with anything
-                raise EngineError("face detection failed on the GPU", got=error) from error
+                raise failure("face detection failed on the GPU", error) from error
             found, thumbnails = read_answers(self._answers, [picture.scale for picture in self._batch])
             for picture, thumbnail in zip(self._batch, thumbnails, strict=True):
                 picture.thumbnail = thumbnail
@@ -208,7 +209,7 @@ class CudaYuNetDetector(Closing):
             try:
                 memory = cupy.cuda.alloc(way.num_bytes)
             except cupy.cuda.memory.OutOfMemoryError as error:
-                raise EngineError("no memory for a picture on the GPU", got=error, hint="run fewer videos") from error
+                raise failure("no memory for a picture on the GPU", error) from error
             first = int(memory.ptr)
             with image.reading(stream):
                 way.plan.enqueue(image, first, int(way.luma.data.ptr), first + way.num_bytes - THUMBNAIL_BYTES)
@@ -246,7 +247,12 @@ class CudaYuNetDetector(Closing):
                 raise EngineError("the detector is closed")
             while self._under_way and self._under_way[0].is_done:
                 self._under_way.popleft()
-            ticket = self._enqueue(batch)
+            try:
+                ticket = self._enqueue(batch)
+            except DftError:
+                raise
+            except Exception as error:  # the driver's and CuPy's own errors have no common base
+                raise failure("face detection failed on the GPU", error) from error
             self._under_way.append(ticket)
             return ticket
 

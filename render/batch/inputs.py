@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...configs.analysis import AnalyzeSettings
-from ...configs.errors import DftError, SettingError, VideoNotFoundError
+from ...configs.errors import DftError, SettingError, VideoNotFoundError, VideoUnreadableError
 from ...configs.rendering import RenderSettings
 from ...configs.settings import Setting, all_settings
 
@@ -62,6 +62,7 @@ def find_inputs(given: Sequence[Path], output: Path) -> Inputs:
 
     Raises:
         VideoNotFoundError: There is no such file, or no video in a folder.
+        VideoUnreadableError: It is a pipe or a device.
         SettingError: A manifest is not right, or ``output`` lies in a folder that is searched.
     """
     entries: list[Entry] = []
@@ -84,8 +85,8 @@ def _in_folder(folder: Path, output: Path) -> Inputs:
         raise SettingError(
             f"the output folder {output} lies in the input folder {folder}", hint="choose a folder outside of it"
         )
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
-    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir() and not _is_hidden(path.relative_to(folder)))
+    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
     if not videos:
         raise VideoNotFoundError(
             f"there is no video in folder {folder}", got=f"{len(files)} other files" if files else "an empty folder",
@@ -100,8 +101,13 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _check_file(path: Path, where: str = "") -> None:
-    if not path.is_file():
+    if not path.exists():
         raise VideoNotFoundError(f"{where}there is no video {path}", hint="check the path")
+    if not path.is_file():
+        raise VideoUnreadableError(
+            f"{where}{path} is no file", got="a folder" if path.is_dir() else "a pipe or device",
+            expected="a video file, which is read more than once",
+        )  # fmt: skip
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -113,6 +119,7 @@ def read_manifest(path: Path) -> list[Entry]:
 
     Raises:
         VideoNotFoundError: There is no such manifest, or a video is missing.
+        VideoUnreadableError: A video is a folder, a pipe or a device.
         SettingError: A column is missing or unknown, or a value cannot be.
     """
     try:

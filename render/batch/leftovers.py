@@ -7,18 +7,20 @@ from pathlib import Path
 
 from ..qc import report_path
 from .plan import STEPS, Job
+from .report import PAGE_NAME, REPORT_NAME
+from .state import FOLDER, NAME
 
 # see dft.trackio.atomic.atomic_output
 _UNFINISHED = re.compile(r"\.(?P<stem>.+)\.partial-\d+-\d+\.\w+")
 _STEM_LENGTH = 40
 
 
-def remove_leftovers(jobs: Iterable[Job]) -> None:
-    """Remove unfinished files of the jobs' results; nobody may be at work on them.
+def remove_leftovers(jobs: Iterable[Job], output: Path) -> None:
+    """Remove unfinished files of the jobs' results, and of the batch's own; nobody may be at work on them.
 
     Finished chunks and segments stay: the passes go on from them.
     """
-    stems: dict[Path, set[str]] = {}
+    stems = {output: {Path(REPORT_NAME).stem, Path(PAGE_NAME).stem}, output / FOLDER: {Path(NAME).stem}}
     for job in jobs:
         for step in STEPS:
             for result in job.results(step):

@@ -2,45 +2,50 @@
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 
-from ...engines.processes import Died, Done, Failed, Told, WorkerProcess
+from ...engines.processes import Died, Done, Failed, NodeLost, Told, Worker, WorkerProcess
 from .schedule import Schedule
-from .work import Task, Workplace, working
+from .work import Task, Workplace, Worn, working
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 OPEN_SECONDS = 120.0  # within which a process is there, with its libraries, however busy the machine
 
-Worker = WorkerProcess[Workplace, Task]
-
 
 class Crew:
     """The processes of a batch; as a context, they are gone at its end.
 
     Args:
-        num: No more processes than this; one is started when there is something for it to do.
+        seats: For each process what its environment says: on which GPU it is. No more than these are started, and
+            each only when there is something for it to do.
         place: What they need to know.
         schedule: What they are to do.
         stall_seconds: One that says nothing for so long is killed.
     """
 
-    def __init__(self, num: int, place: Workplace, schedule: Schedule, stall_seconds: float):
-        self._num, self._place, self._schedule, self._stall_seconds = num, place, schedule, stall_seconds
-        self._workers: list[Worker] = []
-        self._at_work: dict[Worker, tuple[int, Task, float]] = {}  # record, step, when it was heard of last
+    def __init__(
+        self, seats: Sequence[Mapping[str, str]], place: Workplace, schedule: Schedule, stall_seconds: float
+    ) -> None:
+        self._seats, self._place, self._schedule, self._stall_seconds = seats, place, schedule, stall_seconds
+        self._workers: dict[int, Worker[Task]] = {}  # by their seats, which are their numbers
+        self._pictures: dict[Worker[Task], tuple[int, int] | None] = {}  # of the video that each had last
+        self._worn: set[Worker[Task]] = set()
+        self._at_work: dict[Worker[Task], tuple[int, Task, float]] = {}  # record, step, when it was heard of last
 
     def __enter__(self) -> "Crew":
         return self
 
     def __exit__(self, *error: object) -> None:
-        for worker in self._workers:  # all of them, before the first one is waited for
+        for worker in self._workers.values():  # all of them, before the first one is waited for
             if worker in self._at_work:
                 worker.kill()
             else:
                 worker.dismiss()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.end(at_once=False)
 
     def work(self) -> None:
@@ -58,42 +63,66 @@ class Crew:
             self._schedule.tick()
 
     def _hand_out(self) -> None:
-        while len(self._at_work) < self._num:
-            taken = self._schedule.take()
+        while (seat := self._free_seat()) is not None:
+            worker = self._workers.get(seat)
+            taken = self._schedule.take(None if worker is None else self._pictures.get(worker))
             if taken is None:
                 return
             number, task = taken
-            worker = self._free_worker()
-            begun = time.monotonic() + (0.0 if worker.item >= 0 else OPEN_SECONDS)
+            begun = time.monotonic() + (0.0 if worker else OPEN_SECONDS)
+            if worker is None:
+                worker = self._hired(seat)
+            self._pictures[worker] = task.job.picture
+            log.info("%s: %s in process %d%s", task.job.name, task.step, seat, self._where(seat))
             self._at_work[worker] = number, task, begun  # before it begins: an interrupt may come at once
             worker.begin(number, task)
 
-    def _free_worker(self) -> Worker:
-        for worker in self._workers:
-            if worker not in self._at_work:
-                return worker
-        self._workers.append(WorkerProcess(len(self._workers), working, self._place))
-        return self._workers[-1]
+    def _hired(self, seat: int) -> Worker[Task]:
+        worker = WorkerProcess[Workplace, Task](seat, working, self._place, self._seats[seat])
+        self._workers[seat] = worker
+        return worker
+
+    def _free_seat(self) -> int | None:
+        """Where the fewest are at work on the same GPU; a process that is there already comes before a new one."""
+        taken = {worker.number for worker in self._at_work}
+        load = Counter(tuple(self._seats[seat].items()) for seat in taken)
+        free = [seat for seat in range(len(self._seats)) if seat not in taken]
+        return min(
+            free,
+            key=lambda seat: (load[tuple(self._seats[seat].items())], seat not in self._workers, seat),
+            default=None,
+        )
 
     def _listen(self) -> None:
-        if not self._at_work:
+        workers = list(self._workers.values())
+        if not workers:
             time.sleep(POLL_SECONDS)  # only files that are being written are left
             return
-        ready = wait([worker.connection for worker in self._at_work], POLL_SECONDS)
-        for worker in [worker for worker in self._at_work if worker.connection in ready]:
-            message = worker.receive()
-            number, task, _ = self._at_work[worker]
-            if isinstance(message, Told):
-                self._at_work[worker] = number, task, time.monotonic()
-                self._schedule.told(number, task, message.message)
-            elif isinstance(message, Done):
-                del self._at_work[worker]
-            elif isinstance(message, Died):
+        ready = wait([worker.connection for worker in workers], POLL_SECONDS)
+        for worker in [worker for worker in workers if worker.connection in ready]:
+            self._hear(worker, worker.receive())
+
+    def _hear(self, worker: Worker[Task], message: object) -> None:
+        if worker not in self._at_work:
+            if isinstance(message, Died | Failed):
                 self._drop(worker)
-                self._schedule.lost(number, task, "died", f"died ({message.how})")
-            elif isinstance(message, Failed):
-                self._drop(worker)
-                self._schedule.lost(number, task, "died", f"gave up ({message.error!r})")
+            return
+        number, task, _ = self._at_work[worker]
+        if isinstance(message, Told) and isinstance(message.message, Worn):
+            self._worn.add(worker)
+        elif isinstance(message, Told):
+            self._at_work[worker] = number, task, time.monotonic()
+            self._schedule.told(number, task, message.message)
+        elif isinstance(message, Done) and worker in self._worn:
+            self._drop(worker)
+        elif isinstance(message, Done):
+            del self._at_work[worker]
+        elif isinstance(message, Died):
+            self._drop(worker)
+            self._schedule.lost(number, task, "died", f"died ({message.how})", with_node=isinstance(message, NodeLost))
+        elif isinstance(message, Failed):
+            self._drop(worker)
+            self._schedule.lost(number, task, "died", f"gave up ({message.error!r})")
 
     def _end_hung(self) -> None:
         now = time.monotonic()
@@ -104,7 +133,12 @@ class Crew:
                 self._drop(worker)
                 self._schedule.lost(number, task, "hung", f"made no progress for {self._stall_seconds:g} s")
 
-    def _drop(self, worker: Worker) -> None:
-        del self._at_work[worker]
-        self._workers.remove(worker)
+    def _drop(self, worker: Worker[Task]) -> None:
+        for known in (self._at_work, self._pictures):
+            known.pop(worker, None)
+        self._worn.discard(worker)
+        del self._workers[worker.number]
         worker.end(at_once=True)
+
+    def _where(self, seat: int) -> str:
+        return "".join(f", {name}={value}" for name, value in self._seats[seat].items())

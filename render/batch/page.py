@@ -35,7 +35,9 @@ def page_of(report: BatchReport, stills: Mapping[str, Sequence[bytes]]) -> str:
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>
 <body><h1>{escape(head)}</h1>
 <p class="verdict">{escape(verdict)}</p>
-<p class="fact">{report.streams} at once on {escape(report.device)}, {len(report.ignored)} other files ignored</p>
+<p class="fact">{escape(report.rates)}</p>
+<p class="fact">{report.streams} at once on {escape(report.device)} ({escape(report.why)}),
+{len(report.ignored)} other files ignored</p>
 {sections}
 </body></html>
 """
@@ -46,7 +48,7 @@ def _section(video: VideoReport, stills: Sequence[bytes]) -> str:
         f"{step}: {stage['frames']:,.0f} frames in {stage['seconds']:.1f} s, {stage['fps']:.1f} frames/s"
         for step, stage in video.stages.items()
     ]
-    faults = [f"{fault.stage}, {fault.kind}: {fault.cause}; {fault.answer}" for fault in video.faults]
+    faults = [fault.words for fault in video.faults]
     lines = "".join(f"<li>{escape(line)}</li>" for line in (*faults, *video.notes))
     pictures = "".join(
         f'<img alt="still {number} of {escape(video.name)}" src="data:image/jpeg;base64,{b64encode(jpeg).decode()}">'

@@ -2,20 +2,18 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from ...analyze.pipeline import analyze
-from ...configs.errors import SettingError, VideoError
-from ...configs.hardware import num_cores
-from ...engines.devices import choose_device
+from ...configs.errors import EngineError, OutputError, SettingError, VideoError
 from ..pipeline import render
+from .engine import Engine, LocalEngine
 from .inputs import find_inputs, settings_by_name
 from .leftovers import remove_leftovers
 from .live import watched
-from .local import Crew
 from .page import page_of
-from .plan import BatchOptions, Job, Values, check_space, make_folder, make_jobs, num_streams
+from .plan import BatchOptions, Job, Values, check_space, make_folder, make_jobs, sharing_bitrate
 from .report import BatchReport, Run, report_on, write_report
 from .schedule import Schedule
 from .sheet import read_stills
@@ -48,39 +46,55 @@ def batch(
         passes: What does the work.
 
     Raises:
-        DftError: The inputs or the output folder are not right, before any work; or the state cannot be written.
+        DftError: The inputs or the output folder are not right, before any work.
+        OutputError: The state cannot be written; the report is, if there is room for it.
+        EngineError: No node of a cluster is left; the report is written.
         KeyboardInterrupt: It was interrupted; the report is written all the same.
     """
     values, options = values or Values({}, {}), options or BatchOptions()
     given, output = [Path(path) for path in given], Path(output)
+    if options.engine == "ray":  # other machines have other working folders
+        given, output = [path.absolute() for path in given], output.absolute()
     inputs = find_inputs(given, output)
     if not inputs.entries:
         raise SettingError("no video is given", expected="files, folders or manifests")
-    device = choose_device(values.analysis.get("device") or settings_by_name()["device"].default)
-    streams = num_streams(options, device, len(inputs.entries))
-    threads = max(1, num_cores() // streams)
-    jobs = make_jobs(inputs.entries, output, values, threads if streams > 1 else None)
-    make_folder(output)
-    with locked(output / FOLDER):
-        state = BatchState(output)
-        remove_leftovers(jobs)
-        check_space(_undone(jobs, state, options), output)
-        begun, interrupted = time.perf_counter(), False
-        with watched(quiet=quiet) as view:
-            schedule = Schedule(jobs, state, options, view)
-            try:
-                with Crew(streams, Workplace(passes, state.folder, threads), schedule, options.stall_seconds) as crew:
-                    crew.work()
-            except KeyboardInterrupt:
-                interrupted = True
-        seconds = time.perf_counter() - begun
-        run = Run(streams, device.kind, seconds, schedule.stopped, interrupted, inputs.ignored)
-        report = report_on(schedule.records, options, run)
-        stills = {job.name: read_stills(state.stills(job)) for job in jobs if "render" in options.steps}
-        write_report(report, page_of(report, stills), output)
-    if interrupted:
-        raise KeyboardInterrupt
+    with _engine(values, options, [entry.video for entry in inputs.entries]) as engine:
+        engine.admission.log()
+        jobs = engine.prepared(make_jobs(inputs.entries, output, values, engine.job_threads))
+        if options.share_bitrate:
+            jobs = sharing_bitrate(jobs, engine.admission.num_renderings)
+        make_folder(output)
+        with locked(output / FOLDER):
+            state = BatchState(output)
+            remove_leftovers(jobs, output)
+            check_space(_undone(jobs, state, options), output)
+            engine.check(jobs, state.folder)
+            begun, halted = time.perf_counter(), None
+            with watched(quiet=quiet) as view:
+                schedule = Schedule(jobs, state, options, view, engine.admission.num_encoders)
+                try:
+                    with engine.crew(Workplace(passes, state.folder), schedule) as crew:
+                        crew.work()
+                except (KeyboardInterrupt, OutputError, EngineError) as error:
+                    halted = error
+            seconds = time.perf_counter() - begun
+            run = Run(engine.admission, engine.kind, seconds, schedule.stopped, halted is not None, inputs.ignored)
+            report = report_on(schedule.records, options, run)
+            stills = {job.name: read_stills(state.stills(job)) for job in jobs if "render" in options.steps}
+            with suppress(OutputError) if halted is not None else nullcontext():
+                write_report(report, page_of(report, stills), output)
+    if halted is not None:
+        raise halted
     return report
+
+
+def _engine(values: Values, options: BatchOptions, videos: Sequence[Path]) -> AbstractContextManager[Engine]:
+    device = values.analysis.get("device") or settings_by_name()["device"].default
+    if options.engine == "ray":
+        from .cluster import on_cluster
+
+        return on_cluster(device, options, len(videos))
+    return nullcontext(LocalEngine.of(device, options, videos))
 
 
 def _undone(jobs: Sequence[Job], state: BatchState, options: BatchOptions) -> list[Job]:

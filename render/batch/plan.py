@@ -4,16 +4,14 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from ...configs.analysis import AnalyzeSettings
 from ...configs.errors import OutputError, SettingError
-from ...configs.hardware import num_cores
 from ...configs.rendering import RenderSettings
 from ...configs.settings import all_settings, build
-from ...engines.devices import DeviceChoice, num_decoders
 from ...engines.join import CONTAINERS
 from ...trackio.atomic import translate_os_error
 from ...trackio.files import SUFFIX
@@ -23,9 +21,9 @@ from .inputs import Entry, growing
 Step = Literal["analyze", "render"]
 STEPS: tuple[Step, ...] = ("analyze", "render")
 
-CORES_PER_STREAM = 2  # one decodes while the other infers, or composes while the other encodes
 QUIET_SECONDS = 3.0  # a file that was modified more lately may be being written
-RENDERED_SHARE = 0.5  # of the input's size, a low guess: there must be room for so much at least
+MANY_SESSIONS, SHARED_BITRATE, LEAST_BITRATE = 3, 0.7, 50  # sessions at work, share, kbit/s
+RENDERED_SHARE = 0.5  # of the input's size, a low guess
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,10 @@ class BatchOptions:
         stall_seconds: A video without progress for so long is begun again, in a new process.
         keep_going: Go on even if most videos fail.
         overwrite: Replace results that this batch has not made, or that were changed since.
+        engine: ``local``: this machine; ``ray``: a Ray cluster that it is part of.
+        address: ``HOST:PORT`` of that cluster's head.
+        split_seconds: A video is looked at by one more node of the cluster for each so many seconds that it lasts.
+        share_bitrate: Renderings take 70 % of their bit rate where three or more share a GPU's encoder.
     """
 
     steps: tuple[Step, ...] = STEPS
@@ -45,6 +47,10 @@ class BatchOptions:
     stall_seconds: float = 300.0
     keep_going: bool = False
     overwrite: bool = False
+    engine: Literal["local", "ray"] = "local"
+    address: str = "127.0.0.1:6379"
+    split_seconds: float = 300.0
+    share_bitrate: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Job:
         priority: Higher ones come first.
         size: Of the file, in bytes.
         growing: Whether the file may be being written; such ones come last.
+        picture: Coded width and height, if they are known.
+        notes: What a reader of the report should know of it.
     """
 
     video: Path
@@ -72,6 +80,14 @@ class Job:
     priority: int
     size: int
     growing: bool
+    picture: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def waits_for_encoder(self) -> bool:
+        """Whether its rendering waits for a GPU's encoder, if all of them are at work."""
+        encode = self.rendering.encode
+        return encode.encoder_busy == "wait" and encode.device != "cpu"
 
     def results(self, step: Step) -> tuple[Path, ...]:
         """What a step makes."""
@@ -153,10 +169,23 @@ def _check_names(jobs: Sequence[Job]) -> None:
                 raise OutputError(f"the result {taken[0]} would replace an input", hint="choose another output folder")
 
 
-def num_streams(options: BatchOptions, device: DeviceChoice, num_jobs: int) -> int:
-    """Videos at once: as many as a GPU has decoders, or one for two cores; no more than there are."""
-    usual = num_decoders(device) if device.kind == "cuda" else num_cores() // CORES_PER_STREAM
-    return max(1, min(options.streams or usual, num_jobs))
+def sharing_bitrate(jobs: Sequence[Job], num_renderings: int) -> list[Job]:
+    """The jobs with a smaller bit rate, if they have one and so many are encoded at once on a GPU that it must do.
+
+    NVENC takes a bit rate as the average of a variable one, so nothing else is to be changed.
+    """
+    return [_with_less(job, num_renderings) for job in jobs] if num_renderings >= MANY_SESSIONS else list(jobs)
+
+
+def _with_less(job: Job, num_renderings: int) -> Job:
+    encode = job.rendering.encode
+    if encode.bitrate is None or encode.device == "cpu":
+        return job
+    bitrate = max(LEAST_BITRATE, round(encode.bitrate * SHARED_BITRATE))
+    note = f"{bitrate} instead of {encode.bitrate} kbit/s, variable: {num_renderings} renderings share the encoder"
+    return replace(
+        job, rendering=replace(job.rendering, encode=replace(encode, bitrate=bitrate)), notes=(*job.notes, note)
+    )  # fmt: skip
 
 
 def make_folder(folder: Path) -> None:
@@ -174,13 +203,16 @@ def make_folder(folder: Path) -> None:
 def check_space(jobs: Iterable[Job], folder: Path) -> None:
     """Make sure that there is room for what is to be rendered, by a low guess.
 
+    While a video is joined, its segments lie beside it: the largest one counts twice.
+
     Raises:
         OutputError: There is not.
     """
-    wanted, free = RENDERED_SHARE * sum(job.size for job in jobs), shutil.disk_usage(folder).free
+    sizes = [job.size for job in jobs]
+    wanted, free = RENDERED_SHARE * (sum(sizes) + max(sizes, default=0)), shutil.disk_usage(folder).free
     if wanted > free:
         raise OutputError(
             f"not enough space in {folder}", got=f"{free / 1e9:.1f} GB free",
-            expected=f"{wanted / 1e9:.1f} GB, {RENDERED_SHARE:.0%} of the inputs",
+            expected=f"{wanted / 1e9:.1f} GB, {RENDERED_SHARE:.0%} of the inputs and of the largest again",
             hint="free some space, or choose another folder",
         )  # fmt: skip

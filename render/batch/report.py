@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ...configs.console import count
 from ...trackio.atomic import atomic_output
+from .admission import Admission
 from .faults import Fault, is_degraded
 from .live import per_hour
 from .plan import BatchOptions
@@ -33,7 +34,7 @@ class VideoReport:
         name: Of its results.
         outcome: ``done`` in this run, ``skipped`` as it was done before, ``failed``, or ``left`` for the next run.
         results: What was made, and is there.
-        stages: By step: frames, seconds, frames per second, tries.
+        stages: By step: frames, how many of them were resumed, seconds, frames per second, tries.
         faults: What went wrong: stage, kind, cause, answer.
         notes: What a reader should know.
     """
@@ -54,13 +55,14 @@ class VideoReport:
         stages: dict[str, dict[str, float]] = {
             step: _stage(made, record.tries[step]) for step, made in record.made.items()
         }
-        notes = tuple(dict.fromkeys(note for made in record.made.values() for note in made.notes))
+        notes = tuple(dict.fromkeys([*job.notes, *(note for made in record.made.values() for note in made.notes)]))
         return cls(job.video, job.name, OUTCOMES[record.status], results, stages, tuple(record.faults), notes)
 
 
 def _stage(made: Made, tries: int) -> dict[str, float]:
-    fps = round(made.frames / made.seconds, 2)
-    return {"frames": made.frames, "seconds": round(made.seconds, 3), "fps": fps, "tries": tries}
+    fps = round((made.frames - made.resumed) / made.seconds, 2)
+    seconds = round(made.seconds, 3)
+    return {"frames": made.frames, "resumed": made.resumed, "seconds": seconds, "fps": fps, "tries": tries}
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class BatchReport:
     Attributes:
         verdict: ``ok``; ``degraded``, above 5 % failures; ``stopped``, above 50 %; or ``interrupted``.
         streams: Videos at once.
+        why: What decided their number, and what would have allowed more.
         device: Where they were worked on.
         seconds: Wall-clock time of the run.
         videos_per_hour: Done in this run per hour of it.
@@ -82,6 +85,7 @@ class BatchReport:
 
     verdict: Verdict
     streams: int
+    why: str
     device: str
     seconds: float
     videos_per_hour: float
@@ -101,8 +105,15 @@ class BatchReport:
         document: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return {"profile": PROFILE, **counts, **document}
 
+    @property
+    def rates(self) -> str:
+        """How many failed, and how many came to a good end though something went wrong."""
+        if self.recovery_rate is None:
+            return "nothing went wrong"
+        return f"failure rate {self.failure_rate:.0%}, recovery rate {self.recovery_rate:.0%}"
+
     def as_text(self) -> str:
-        """A line for people, and one for each video that failed."""
+        """A line for people, and one for each thing that went wrong, those of videos that failed first."""
         head = (
             f"{count(self.num('done'), 'video')} done, {self.num('skipped')} done before, {self.num('failed')} failed, "
             f"{self.num('left')} left, in {self.seconds:.1f} s ({self.videos_per_hour:.1f} videos/hour)"
@@ -113,8 +124,9 @@ class BatchReport:
             "stopped": [f"STOPPED: {self.failure_rate:.0%} failed; --keep-going goes on all the same"],
             "interrupted": ["interrupted: the same command goes on"],
         }[self.verdict]
-        failed = [f"{v.name}: {v.faults[-1].stage}: {v.faults[-1].cause}" for v in self.videos if v.outcome == "failed"]
-        return "\n".join([head, *verdict, *failed])
+        failed_first = sorted(self.videos, key=lambda video: video.outcome != "failed")
+        faults = [f"{v.name}: {fault.words}" for v in failed_first for fault in v.faults]
+        return "\n".join([head, *verdict, *([self.rates] if faults else []), *faults])
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class Run:
     """How a batch was run.
 
     Attributes:
-        streams: Videos at once.
+        admission: How many videos were at once, and why.
         device: Where they were worked on.
         seconds: Wall-clock time.
         stopped: Whether it stopped by itself.
@@ -130,7 +142,7 @@ class Run:
         ignored: Files that are no videos.
     """
 
-    streams: int
+    admission: Admission
     device: str
     seconds: float
     stopped: bool
@@ -148,7 +160,8 @@ def report_on(records: Sequence[Record], options: BatchOptions, run: Run) -> Bat
     if run.stopped or run.interrupted:
         verdict = "interrupted" if run.interrupted else "stopped"
     return BatchReport(
-        verdict, run.streams, run.device, round(run.seconds, 3), round(per_hour(records, run.seconds), 2),
+        verdict, run.admission.streams, run.admission.why, run.device,
+        round(run.seconds, 3), round(per_hour(records, run.seconds), 2),
         round(failed / (failed + done), 4) if failed else 0.0,
         round(recovered / len(faulty), 4) if faulty else None, videos, run.ignored,
     )  # fmt: skip

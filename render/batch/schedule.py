@@ -7,18 +7,21 @@ import heapq
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 from ...configs.errors import DftError, VideoUnreadableError
-from .faults import MAX_TRIES, Fault, fault_of, is_degraded, is_hopeless, lost
+from .faults import Fault, fault_of, is_degraded, is_given_up, is_hopeless, lost
 from .inputs import growing
 from .plan import QUIET_SECONDS, BatchOptions, Job, Step
+from .stalls import in_time
 from .state import BatchState, step_key
 from .work import Advanced, Made, Task
 
 Status = Literal["waiting", "running", "done", "skipped", "failed"]
 
-PATIENCE_SECONDS = 30.0  # for a file that is being written, when nothing else is left to begin
+PATIENCE_SECONDS = 30.0  # for files that are being written, once nothing else is left to do
+MAX_PASSED = 16  # videos that come before the first one, since their pictures are of the size that is wanted
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Record:
         made: What each step has made in this run.
         faults: What went wrong, in order.
         tries: How often each step was begun.
+        nodes_lost: How often its machine was lost.
     """
 
     job: Job
@@ -44,6 +48,7 @@ class Record:
     made: dict[Step, Made] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     tries: dict[Step, int] = field(default_factory=dict)
+    nodes_lost: dict[Step, int] = field(default_factory=dict)
     _first: tuple[float, int] | None = None
 
     def begin(self, step: Step) -> None:
@@ -89,18 +94,25 @@ class Schedule:
         state: What is known of earlier runs.
         options: How the batch is run.
         view: Shows it.
+        max_encoding: Renderings at once of those that wait for a GPU's encoder; None for any number.
 
     Attributes:
         records: A record for each job.
         stopped: Whether too many failed to go on.
     """
 
-    def __init__(self, jobs: Sequence[Job], state: BatchState, options: BatchOptions, view: View):
+    def __init__(
+        self, jobs: Sequence[Job], state: BatchState, options: BatchOptions, view: View, max_encoding: int | None = None
+    ) -> None:
         self.records = [Record(job) for job in jobs]
         self.stopped = False
+        self._max_encoding = max_encoding
+        self._encoding: set[int] = set()  # those at work that may need one of the GPU's encoders
+        self._parked: list[int] = []  # those for whom there is none now
         self._state, self._options, self._view = state, options, view
         self._waiting: list[tuple[tuple[bool, int, bool, int, str], int]] = []
         self._deadline: float | None = None
+        self._passed = 0  # how often another one came before the first one that waits
         for number in range(len(self.records)):
             self._queue(number)
         view.begin(self.records)
@@ -123,16 +135,29 @@ class Schedule:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left to begin."""
-        return self.stopped or not self._waiting
+        return not self.num_waiting
 
-    def take(self) -> tuple[int, Task] | None:
+    @property
+    def num_waiting(self) -> int:
+        """How many are left to begin."""
+        return 0 if self.stopped else len(self._waiting) + len(self._parked)
+
+    def take(self, like: tuple[int, int] | None = None) -> tuple[int, Task] | None:
         """The next step to do, with the number of its record; None if there is none now.
+
+        Args:
+            like: Where a video with such pictures comes next to the first one, it comes first, up to ``MAX_PASSED``
+                times in a row: on a GPU, networks are opened for each size of pictures.
 
         Raises:
             OutputError: The state cannot be written.
         """
-        while not self.is_empty:
-            number = self._pop()
+        if self._parked and not self._all_encoders_taken:
+            first = min(self._parked, key=lambda number: self.records[number].job.rank)
+            self._parked.remove(first)
+            self._queue(first)
+        while self._waiting and not self.stopped:
+            number = self._pop(like)
             if number is None:
                 return None
             record = self.records[number]
@@ -141,13 +166,22 @@ class Schedule:
             except DftError as error:
                 self._end(record, fault_of(record.step, error))
                 continue
-            if task is not None:
+            needs_encoder = task is not None and task.step == "render" and record.job.waits_for_encoder
+            if needs_encoder and self._all_encoders_taken:
+                self._parked.append(number)
+            elif task is not None:
+                self._encoding |= {number} if needs_encoder else set()
                 self._state.begin(task.job, task.step, task.key)
                 record.begin(task.step)
                 self._view.changed(record)
                 return number, task
-            self._end(record)
+            else:
+                self._end(record)
         return None
+
+    @property
+    def _all_encoders_taken(self) -> bool:
+        return self._max_encoding is not None and len(self._encoding) >= self._max_encoding
 
     def told(self, number: int, task: Task, message: object) -> None:
         """What the step has to say: ``Advanced``, ``Made``, or a ``Fault``."""
@@ -155,22 +189,29 @@ class Schedule:
         if isinstance(message, Advanced):
             record.advance(message)
         elif isinstance(message, Made):
+            self._encoding.discard(number)
             record.made[task.step] = message
+            record.faults += message.recovered
             self._state.finish(task.job, task.step, task.key, message.prints)
             self._view.changed(record)
             record.status = "waiting"
             self._queue(number)
         elif isinstance(message, Fault):
+            self._encoding.discard(number)
             self._end(record, message)
 
-    def lost(self, number: int, task: Task, kind: Literal["died", "hung"], how: str) -> None:
-        """The step's process is gone: it is begun again, or given up, if it had not ended before."""
+    def lost(
+        self, number: int, task: Task, kind: Literal["died", "hung"], how: str, *, with_node: bool = False
+    ) -> None:
+        """The step's process is gone, or its machine: it is begun again, or given up, if it had not ended before."""
         record = self.records[number]
         if record.status != "running" or record.step != task.step:
             return None
+        self._encoding.discard(number)
         tries = record.tries[task.step]
-        fault = lost(task.step, kind, how, tries)
-        if tries >= MAX_TRIES:
+        record.nodes_lost[task.step] = nodes_lost = record.nodes_lost.get(task.step, 0) + with_node
+        fault = lost(task.step, kind, how, tries, nodes_lost)
+        if is_given_up(tries, nodes_lost):
             return self._end(record, fault)
         record.faults.append(fault)
         record.status = "waiting"
@@ -187,18 +228,40 @@ class Schedule:
         begun = bool(self.records[number].tries)
         heapq.heappush(self._waiting, ((is_growing and not begun, priority, not begun, size, name), number))
 
-    def _pop(self) -> int | None:
+    def _pop(self, like: tuple[int, int] | None) -> int | None:
         """The next job whose file is whole; one that is not for too long comes too, and is told at the next step."""
+        self._settle()
         if not self._waiting[0][0][0]:
-            return heapq.heappop(self._waiting)[1]
+            return self._alike(like)
+        if any(record.status == "running" for record in self.records):
+            self._deadline = None
+            return None
         now = time.monotonic()
         self._deadline = self._deadline or now + PATIENCE_SECONDS
-        for item in sorted(self._waiting):
-            if now > self._deadline or not self._is_growing(self.records[item[1]].job):
+        return heapq.heappop(self._waiting)[1] if now > self._deadline else None
+
+    def _settle(self) -> None:
+        """Files that are not being written any more take their places among the others."""
+        for item in [item for item in self._waiting if item[0][0]]:
+            if not self._is_growing(self.records[item[1]].job):
                 self._waiting.remove(item)
+                self._waiting.append(((False, *item[0][1:]), item[1]))
                 heapq.heapify(self._waiting)
-                return item[1]
-        return None
+                self._deadline = None
+
+    def _alike(self, like: tuple[int, int] | None) -> int:
+        """The first job, or the first of its priority with such pictures."""
+        chosen = first = self._waiting[0]
+        if like is not None and self._passed < MAX_PASSED:
+            peers = (item for item in self._waiting if item[0][:3] == first[0][:3])
+            chosen = min((item for item in peers if self.records[item[1]].job.picture == like), default=first)
+        if chosen is first:
+            self._passed = 0
+            return heapq.heappop(self._waiting)[1]
+        self._passed += 1
+        self._waiting.remove(chosen)
+        heapq.heapify(self._waiting)
+        return chosen[1]
 
     def _is_growing(self, job: Job) -> bool:
         return job.video.exists() and any(growing([job.video], time.time(), QUIET_SECONDS))
@@ -210,7 +273,7 @@ class Schedule:
             if step in record.made:
                 continue
             record.step = step
-            key = step_key(job, step)
+            key = in_time(partial(step_key, job, step), job.video)
             if self._state.is_done(job, step, key):
                 continue
             if not record.tries and job.growing and self._is_growing(job):

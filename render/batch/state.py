@@ -6,11 +6,11 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...configs.errors import OutputError, OutputExistsError
+from ...configs.errors import OutputError, OutputExistsError, VideoError
 from ...configs.settings import as_values
 from ...configs.version import VERSION
 from ...trackio.atomic import atomic_output, translate_os_error
@@ -19,8 +19,9 @@ from ...trackio.fingerprint import fingerprint
 from .plan import Job, Step
 
 PROFILE = "dft_batch_state 1.0"
-FOLDER = ".dft-batch"
-WHERE = ("device", "threads", "workers")  # settings that decide where the work runs, not what comes of it
+FOLDER, NAME = ".dft-batch", "state.json"
+# settings that decide where the work runs, not what comes of it
+WHERE = ("device", "threads", "workers", "encoder_busy")
 FILES = ("layout", "detector", "embedder")  # settings that may name a file, whose content counts
 PATIENCE_SECONDS, POLL_SECONDS = 30.0, 0.05  # for workers of a batch that was killed: they end by themselves
 
@@ -65,14 +66,16 @@ class BatchState:
 
     def __init__(self, output: Path):
         self.folder = output / FOLDER
-        self._path = self.folder / "state.json"
+        self._path = self.folder / NAME
         self._videos: dict[str, dict[str, Any]] = _read(self._path)
 
     def is_done(self, job: Job, step: Step, key: str) -> bool:
         """Whether a step was finished just as it would be now. Tracks count even if somebody has changed them since."""
         noted = self._noted(job, step)
-        if noted.get("key") != key or not noted.get("done") or not all(path.exists() for path in job.results(step)):
+        if noted.get("key") != key or not all(path.exists() for path in job.results(step)):
             return False
+        if not noted["done"]:  # tracks appear whole: its process has made them after the batch was gone
+            return step == "analyze" and noted.get("before") != fingerprints(job.results(step))
         return step == "analyze" or noted["made"] == fingerprints(job.results(step))
 
     def check_replaceable(self, job: Job, step: Step, *, overwrite: bool) -> None:
@@ -110,8 +113,11 @@ class BatchState:
             )
 
     def begin(self, job: Job, step: Step, key: str) -> None:
-        """Note that a step begins: whatever lies under its results' names from now on is its own."""
-        self._note(job, step, {"key": key, "done": False, "made": []})
+        """Note that a step begins: whatever comes to lie under its results' names from now on is its own."""
+        before: list[str] = []
+        with suppress(VideoError):  # the step tells what is wrong with a name that it cannot take
+            before = fingerprints([path for path in job.results(step) if path.exists()])
+        self._note(job, step, {"key": key, "done": False, "made": [], "before": before})
 
     def finish(self, job: Job, step: Step, key: str, made: Sequence[str]) -> None:
         """Note that a step is finished, and has made results of these fingerprints."""

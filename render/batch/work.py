@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...configs.errors import DftError
+from ...configs.errors import DftError, EngineError
+from ...engines.cuda.shared import keeping_open
 from ...engines.processes import Tell, Work
-from .faults import fault_of
+from .faults import Fault, fault_of, recovered
 from .plan import Job, Step
 from .sheet import write_stills
 from .state import fingerprints, worked_in
@@ -55,12 +56,10 @@ class Workplace:
     Attributes:
         passes: What does the work.
         folder: The batch's own folder.
-        threads: CPU threads that each worker may use.
     """
 
     passes: Passes
     folder: Path
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,21 @@ class Made:
         seconds: Wall-clock time that it took.
         prints: Fingerprints of the results.
         notes: What a reader should know.
+        recovered: What went wrong, and was answered.
+        resumed: Frames that were taken from an earlier try.
     """
 
     frames: int
     seconds: float
     prints: tuple[str, ...]
     notes: tuple[str, ...]
+    recovered: tuple[Fault, ...] = ()
+    resumed: int = 0
+
+
+@dataclass(frozen=True)
+class Worn:
+    """The process is to end: a GPU that has failed in it may do so with every video that follows."""
 
 
 @contextmanager
@@ -98,7 +106,8 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
     """Do tasks, one after another, in a process of its own; each ends by telling ``Made`` or a ``Fault``."""
     import cv2
 
-    cv2.setNumThreads(place.threads)
+    # OpenCV keeps 900 bytes for each thread that has it share out work; the stages of a pass fill the cores anyway
+    cv2.setNumThreads(1)
     named = _Named()
     for handler in logging.getLogger(__name__.partition(".")[0]).handlers:
         handler.addFilter(named)
@@ -110,8 +119,10 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
             tell(_do(task, place.passes, _Throttled(tell)))
         except Exception as error:  # whatever a pass raises is this video's alone
             tell(fault_of(task.step, error))
+            if isinstance(error, EngineError) or not isinstance(error, DftError):
+                tell(Worn())
 
-    with worked_in(place.folder):
+    with worked_in(place.folder), keeping_open():
         yield work
 
 
@@ -124,14 +135,17 @@ def _do(task: Task, passes: Passes, progress: Callable[[int, int], None]) -> Mad
         report = passes.render(
             job.video, job.tracks, job.output, settings=job.rendering, overwrite=True, progress=progress
         )
-    notes = list(report.notes)
+    told = [recovery.cause for recovery in report.recovered]
+    notes = [note for note in report.notes if not any(cause in note for cause in told)]
     if task.step == "render":
         try:
             write_stills(job.results("render"), task.stills)
         except (DftError, OSError) as error:
             notes.append(f"no stills: {error}")
     prints = tuple(fingerprints(job.results(task.step)))
-    return Made(report.frames, time.perf_counter() - begun, prints, tuple(notes))
+    faults = recovered(task.step, report.recovered)
+    resumed = report.resumed_frames if task.step == "analyze" else report.reused
+    return Made(report.frames, time.perf_counter() - begun, prints, tuple(notes), faults, resumed)
 
 
 class _Throttled:

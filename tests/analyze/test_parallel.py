@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from dft.analyze.pipeline import analyze
 from dft.configs.analysis import AnalyzeSettings
 from dft.configs.errors import CorruptVideoError, ModelError
 from dft.configs.settings import build
+from dft.engines.cuda.gpus import VisibleGpu
 from dft.engines.devices import DeviceChoice
 from dft.engines.protocols import FrameIndex
 from dft.trackio.files import read_tracks
@@ -81,8 +83,6 @@ def test_a_process_that_is_killed_is_replaced(talk, alone, tmp_path, caplog):
 
 
 def _children() -> list[int]:
-    from pathlib import Path
-
     return [
         int(child)
         for task in Path("/proc/self/task").iterdir()
@@ -115,14 +115,42 @@ def test_a_failure_in_a_process_is_ours(talk, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("workers", "frames", "cores", "wanted"),
-    [(None, 3_000, 16, 1), (None, 20_000, 16, 4), (None, 200_000, 16, 7), (None, 200_000, 6, 3), (5, 100, 1, 5)],
+    ("engines", "workers", "frames", "cores", "wanted"),
+    [
+        ([7], None, 3_000, 16, 1),
+        ([7], None, 20_000, 16, 4),
+        ([7], None, 200_000, 16, 8),
+        ([7], None, 200_000, 6, 3),
+        ([7], 5, 100, 1, 5),
+        ([7, 7], None, 200_000, 32, 16),
+        ([7, 7], None, 200_000, 16, 8),
+        ([7, 1], None, 200_000, 64, 10),
+        ([7, 7], None, 30_000, 64, 6),
+    ],
 )
-def test_how_many_on_a_gpu_with_seven_decoders(monkeypatch, workers, frames, cores, wanted):
-    monkeypatch.setattr(parallel, "num_decoders", lambda _: 7)
+def test_how_many_on_gpus(monkeypatch, engines, workers, frames, cores, wanted):
+    """One more than a GPU has decoders, as long as there are cores and frames for them."""
+    monkeypatch.setattr(parallel, "gpus", lambda _: tuple(VisibleGpu("", num, None) for num in engines))
     monkeypatch.setattr(parallel, "num_cores", lambda: cores)
     index = FrameIndex(np.arange(frames), np.ones(frames, bool), frames)
     assert num_processes(settings(workers=workers), DeviceChoice("cuda", "asked for"), index) == wanted
+
+
+def test_each_process_has_the_next_gpu(talk, alone, tmp_path, monkeypatch):
+    """Told by their environments: what they look at runs on the CPU here."""
+    places = tuple({"CUDA_VISIBLE_DEVICES": name} for name in ("0", "MIG-1"))
+    monkeypatch.setattr(parallel, "environments", lambda _: places)
+    seen = []
+
+    def look(done: int, total: int) -> None:
+        if not seen:
+            for child in _children():
+                variables = Path(f"/proc/{child}/environ").read_text().split("\0")
+                seen.append(next(line for line in variables if line.startswith("CUDA_VISIBLE")))
+
+    analyze(talk.video, tmp_path / "t.parquet", settings=settings(workers=3), progress=look)
+    assert sorted(seen) == ["CUDA_VISIBLE_DEVICES=0"] * 2 + ["CUDA_VISIBLE_DEVICES=MIG-1"]
+    assert (tmp_path / "t.parquet").read_bytes() == alone.read_bytes()
 
 
 def test_one_on_the_cpu(monkeypatch):

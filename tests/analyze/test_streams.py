@@ -36,6 +36,22 @@ def test_streams_in_processes(talk):
     assert "3 streams in 2 processes" in text and "GPU" not in text
 
 
+def test_processes_are_spread_over_the_gpus(talk, monkeypatch):
+    class EndedError(Exception):
+        pass
+
+    def share(items, num, *rest):
+        shared.append((items, num, rest[-1]))
+        raise EndedError
+
+    shared, places = [], ({"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"})
+    monkeypatch.setattr(streams, "share_out_to_processes", share)
+    monkeypatch.setattr(streams, "environments", lambda device: places if device.kind == "cpu" else ())
+    with pytest.raises(EndedError):
+        bench_streams(talk.video, SETTINGS, num_streams=5, num_processes=2, seconds=1.0)
+    assert shared == [([("decode", 2), ("decode", 3)], 2, places)]
+
+
 def test_a_count_samples_and_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "WARM_SECONDS", 0.0)
     warm = []

@@ -1,5 +1,6 @@
 """The encoders: pictures, tags, options and errors. Times in the finished video are those of ``test_join.py``."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
@@ -9,9 +10,10 @@ import av.error
 import numpy as np
 import pytest
 
-from dft.configs.errors import DftError, EngineError
+from dft.configs.errors import DftError, EngineError, MemoryFullError
 from dft.engines.cpu.encode import LIBRARIES, PyAvEncoder
 from dft.engines.cpu.image import YuvImage, empty, lying_in
+from dft.engines.cpu.priority import THREADS
 from dft.engines.protocols import Colour, EncodeOptions
 
 CODECS = sorted(LIBRARIES)
@@ -100,6 +102,16 @@ def test_a_better_rate_is_larger(tmp_path, codec):
     assert good > 1.5 * poor
 
 
+@pytest.mark.skipif(not THREADS.exists(), reason="threads are found by way of /proc")
+@pytest.mark.parametrize("codec", CODECS)
+def test_an_encoder_leaves_the_machine_to_others_too(tmp_path, codec):
+    """SVT-AV1 makes real-time threads, and one of its caller, where it may."""
+    with PyAvEncoder(tmp_path / "v.mp4", options(codec=codec)) as encoder:
+        encoder.write(canvas(), 0)
+        policies = {os.sched_getscheduler(int(thread.name)) for thread in THREADS.iterdir()}
+    assert policies == {os.SCHED_OTHER}
+
+
 def test_pts_must_ascend(tmp_path):
     with PyAvEncoder(tmp_path / "v.mp4", options()) as encoder:
         encoder.write(canvas(), 5)
@@ -159,5 +171,5 @@ def test_an_encoder_that_fails_is_no_fault_of_the_file_s(tmp_path, monkeypatch):
     with PyAvEncoder(tmp_path / "v.mp4", options()) as encoder:
         stream = SimpleNamespace(codec_context=encoder._stream.codec_context, encode=failing)
         monkeypatch.setattr(encoder, "_stream", stream)
-        with pytest.raises(EngineError, match="the encoder libx264 fails; got Cannot allocate memory"):
+        with pytest.raises(MemoryFullError, match="the encoder libx264 fails; got Cannot allocate memory"):
             encoder.write(canvas(), 5)

@@ -1,5 +1,6 @@
 """What is learnt of a file before it is decoded, and which error a bad one gets."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -196,3 +197,10 @@ def test_a_file_that_may_not_be_read(media, tmp_path, monkeypatch):
     monkeypatch.setattr(av, "open", refuse)
     with pytest.raises(VideoUnreadableError, match=r"closed\.mp4; got permission denied"):
         open_video(tmp_path / "closed.mp4")
+
+
+@pytest.mark.parametrize("function", [probe, scan])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, function):
+    os.mkfifo(tmp_path / "live.mp4")
+    with pytest.raises(VideoUnreadableError, match=r"live\.mp4; got a pipe or device; expected a video file"):
+        function(tmp_path / "live.mp4")

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from multiprocessing.connection import Pipe
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dft.configs.errors import EngineError, SettingError
-from dft.engines.processes import _Stretches, share_out_to_processes
+from dft.engines.processes import Died, Told, WorkerProcess
+from dft.engines.sharing import _Stretches, share_out_to_processes
 
 
 @contextmanager
@@ -123,7 +125,7 @@ def test_they_end_with_their_caller(tmp_path, next_item):
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from pathlib import Path
         from test_processes import noting
-        from dft.engines.processes import share_out_to_processes
+        from dft.engines.sharing import share_out_to_processes
         def heard(message):
             print(message[1], flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -135,6 +137,43 @@ def test_they_end_with_their_caller(tmp_path, next_item):
     while Path(f"/proc/{int(done.stdout)}/cmdline").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{int(done.stdout)}/cmdline").exists()
+
+
+@contextmanager
+def telling_the_environment(names: tuple[str, ...]):
+    yield lambda item, tell: tell((os.getpid(), *(os.environ.get(name) for name in names)))
+
+
+def test_processes_have_environments_in_turn(monkeypatch):
+    monkeypatch.setenv("DFT_OURS", "ours")
+    monkeypatch.setenv("DFT_ONE", "ours")
+    told, places = [], [{"DFT_ONE": "a", "DFT_TWO": "b"}, {"DFT_ONE": "c"}]
+    share_out_to_processes(
+        list(range(9)), 3, telling_the_environment, ("DFT_OURS", "DFT_ONE", "DFT_TWO"), told.append, places
+    )
+    by_process = {process: values for process, *values in told}
+    assert sorted(map(str, by_process.values())) == [
+        str(values) for values in [["ours", "a", "b"], ["ours", "a", "b"], ["ours", "c", None]]
+    ]
+    assert os.environ["DFT_ONE"] == "ours" and "DFT_TWO" not in os.environ
+
+
+def test_a_replacement_has_the_environment_of_the_one_that_died(tmp_path):
+    told, places = [], [{"DFT_ONE": "a"}, {"DFT_ONE": "b"}]
+    share_out_to_processes([0, 1], 2, dying_once, tmp_path, told.append, places)
+    assert sorted(told) == [(0, "a"), (1, "b")]
+
+
+@contextmanager
+def dying_once(folder: Path):
+    def work(item: int, tell) -> None:
+        mark = folder / str(item)
+        if not mark.exists():
+            mark.touch()
+            os._exit(4)
+        tell((item, os.environ["DFT_ONE"]))
+
+    yield work
 
 
 @given(st.integers(0, 40), st.integers(1, 9), st.data())
@@ -152,3 +191,44 @@ def test_a_worker_goes_on_with_the_neighbour_and_then_takes_half_of_the_longest(
     assert [stretches.take(0) for _ in range(2)] == [8, 9]
     stretches.put_back(0, 9)
     assert [stretches.take(1) for _ in range(3)] == [6, 7, 9] and stretches.take(0) is None
+
+
+class Held:
+    """A process that the system does not let go of, whatever is sent: it waits for storage that does not answer."""
+
+    pid = 7
+
+    def terminate(self):
+        pass
+
+    kill = terminate
+
+    def wait(self, timeout):
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+
+def test_a_process_that_the_system_holds_keeps_nobody_waiting(tmp_path, caplog, monkeypatch):
+    with WorkerProcess(0, noting, tmp_path) as worker:
+        worker.dismiss()
+        with monkeypatch.context() as patch:
+            patch.setattr(worker, "_process", Held())
+            worker.end(at_once=True)
+            assert "process 7 waits for the system" in caplog.text
+            worker.connection, other = Pipe()
+            other.close()
+            assert worker.receive() == Died("it says nothing any more, and does not end")
+
+
+def test_workers_have_few_arenas_unless_told_otherwise(tmp_path, monkeypatch):
+    for chosen, wanted in ((None, "2"), ("5", "5")):
+        if chosen is not None:
+            monkeypatch.setenv("MALLOC_ARENA_MAX", chosen)
+        with WorkerProcess(0, saying_the_arenas, None) as worker:
+            worker.begin(0, None)
+            assert worker.receive() == Told(wanted)
+            worker.dismiss()
+
+
+@contextmanager
+def saying_the_arenas(argument: None):
+    yield lambda item, tell: tell(os.environ.get("MALLOC_ARENA_MAX"))

@@ -147,7 +147,9 @@ def test_an_encoder_that_fails_midway_is_tried_again_where_it_failed(rungs, vide
     seen, progress = recorder()
     monkeypatch.setattr(encoding, "open_encoder", open_and_mend)
     report = render(video, output=tmp_path / "out.mp4", settings=SETTINGS, progress=progress)
-    assert set(rungs.opened) == {"nvenc"} and decoded(report.output) == N and not report.notes
+    assert set(rungs.opened) == {"nvenc"} and decoded(report.output) == N
+    (recovery,) = report.recovered
+    assert recovery.cause == "NVENC failed; got the session is gone" and report.notes == (recovery.note,)
     assert N < rungs.encoded["nvenc"] <= N + 2 * SEGMENT
     assert seen[-1] == (N, N) and max(done for done, _ in seen) == N
 

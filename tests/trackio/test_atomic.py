@@ -158,7 +158,7 @@ def test_the_longest_possible_name(target):
 
 def test_the_file_is_flushed_before_it_is_renamed(target, monkeypatch):
     flushed = []
-    monkeypatch.setattr(atomic, "_flush", lambda path: flushed.append((path, target.exists())))
+    monkeypatch.setattr(atomic, "flush", lambda path: flushed.append((path, target.exists())))
     with atomic_output(target, overwrite=False) as temporary:
         temporary.write_text("new")
     assert flushed == [(temporary, False), (target.parent, True)]

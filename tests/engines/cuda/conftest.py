@@ -33,9 +33,8 @@ class Stream:
     def run(self, until=None):
         until = len(self._work) if until is None else until
         while self._done < until:
-            work = self._work[self._done]
-            self._work[self._done] = None
-            self._done += 1
+            done, self._done = self._done, self._done + 1
+            work, self._work[done] = self._work[done], None  # freeing the last one's memory may run the streams
             work()
 
     def record(self, event=None):

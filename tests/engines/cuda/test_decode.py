@@ -290,3 +290,86 @@ def test_random_damage(nvc, no_hwaccel, media, tmp_path, case, data):
     assert indices == sorted(set(indices))
     assert [f.pts for f in frames] == decoder.index.pts[indices].tolist()
     assert {(f.image.width, f.image.height) for f in frames} <= {(decoder.info.width, decoder.info.height)}
+
+
+@pytest.fixture
+def failing(nvc):
+    """Has NVDEC fail at the packet that a session is given after so many others; one number a session, then none."""
+    real, left = nvc.decoders, []
+
+    class Failing(real):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.num_left = left.pop(0) if left else None
+
+        def Decode(self, data):
+            if self.num_left == 0:
+                raise RuntimeError("error 700")
+            if self.num_left is not None:
+                self.num_left -= 1
+            return super().Decode(data)
+
+    nvc.decoders = Failing
+    return left.extend
+
+
+def rungs_of(decoder, media, planes, *span):
+    """The rung of each frame, all of which are there and right."""
+    taken = []
+    for number, frame in enumerate(decoder.frames(*span), span[0] if span else 0):
+        assert frame.frame_index == media.read_number(planes(frame.image)[0]) == number
+        taken.append(decoder.rung)
+    return taken
+
+
+def test_after_an_error_the_next_stretch_is_decoded_by_nvdec_again(nvc, no_hwaccel, failing, media, planes):
+    failing([20])
+    with CudaDecoder(media("closed gop"), seams=(0, 24, 48)) as decoder:
+        taken = rungs_of(decoder, media, planes)
+        lost = taken.index("cpu")
+        assert 0 < lost <= 20 and taken == ["nvdec"] * lost + ["cpu"] * (24 - lost) + ["nvdec"] * 26
+        (setback,) = decoder.setbacks
+        assert setback.frame_index == lost
+        assert setback.recovery.cause == f"nvdec gave up at frame {lost}: NVDEC stopped; got error 700"
+        assert setback.recovery.answer == "decoded by rung cpu up to frame 24"
+        assert f"error 700 at frame {lost}" in decoder.why and decoder.num_corrupt == 0
+        assert nvc.num_sessions == 2
+
+
+def test_after_three_errors_it_stays_down(nvc, no_hwaccel, failing, media, planes):
+    failing([5, 5, 5, 5])
+    with CudaDecoder(media("closed gop"), seams=range(0, 50, 12)) as decoder:
+        taken = rungs_of(decoder, media, planes)
+        assert taken[-14:] == ["cpu"] * 14 and "nvdec" in taken[24:36]
+        assert [setback.frame_index // 12 for setback in decoder.setbacks] == [0, 1, 2]
+        assert decoder.setbacks[-1].recovery.answer == "decoded by rung cpu from there on"
+        assert rungs_of(decoder, media, planes, 36, 50) == ["cpu"] * 14 and nvc.num_sessions == 3
+
+
+def test_frames_asked_for_later_are_decoded_by_nvdec_again(nvc, no_hwaccel, failing, media, planes):
+    failing([20])
+    with CudaDecoder(media("closed gop"), seams=(0, 24)) as decoder:
+        assert rungs_of(decoder, media, planes, 0, 22)[-1] == "cpu"
+        assert set(rungs_of(decoder, media, planes, 2, 20)) == {"cpu"}
+        assert set(rungs_of(decoder, media, planes, 30, 40)) == {"nvdec"}
+        assert set(rungs_of(decoder, media, planes, 2, 20)) == {"nvdec"}
+
+
+def test_without_seams_a_stretch_ends_at_a_keyframe(nvc, no_hwaccel, failing, media, planes, monkeypatch):
+    monkeypatch.setattr(decode, "STRETCH_SECONDS", 0.5)
+    failing([20])
+    with CudaDecoder(media("closed gop")) as decoder:
+        taken = rungs_of(decoder, media, planes)
+        lost = taken.index("cpu")  # half a second later is frame 25 to 36, and the next keyframe is 36
+        assert 12 < lost <= 20 and taken == ["nvdec"] * lost + ["cpu"] * (36 - lost) + ["nvdec"] * 14
+
+
+def test_a_rung_that_takes_the_video_no_more_is_not_tried_again(nvc, no_hwaccel, failing, media, planes):
+    failing([20])
+    with CudaDecoder(media("closed gop"), seams=(0, 24, 36)) as decoder:
+        frames = decoder.frames()
+        while decoder.rung == "nvdec":
+            next(frames)
+        nvc.caps["supported"] = 0
+        decode.NvDecoder.__init__.__globals__["decoder_caps"].cache_clear()
+        assert {decoder.rung for _ in frames} == {"cpu"} and "does not decode h264" in decoder.why

@@ -136,6 +136,21 @@ def test_too_many_held_images_are_refused_with_what_to_do(cupy):
     assert filled(ring, stream, 3) is not None
 
 
+def test_what_nobody_holds_can_be_freed(cupy):
+    ring, stream = Ring(16, 16, max_slots=3), cupy.cuda.Stream()
+    held = [filled(ring, stream, value) for value in range(3)]
+    stream.synchronize()
+    gc.collect()
+    before = cupy.cuda.Memory.num_alive
+    del held[1:]
+    ring.trim()
+    gc.collect()
+    assert (ring.num_slots, cupy.cuda.Memory.num_alive) == (1, before - 2)
+    held += [filled(ring, stream, value) for value in (8, 9)]
+    stream.synchronize()
+    assert [int(image.y[0, 0]) for image in held] == [0, 8, 9] and ring.num_slots == 3
+
+
 def test_a_failed_filling_loses_no_slot(cupy):
     ring, stream = Ring(16, 16, max_slots=1), cupy.cuda.Stream()
 

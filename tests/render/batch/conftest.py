@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dft.configs.errors import CorruptVideoError
@@ -21,7 +22,9 @@ def fake_render(video: Path, tracks: Path, output: Path, **more: Any) -> Any:
     return _fake(video, output, tracks.read_bytes() + b" in ", **more)
 
 
-def _fake(video: Path, output: Path, head: bytes, *, settings: Any, overwrite: bool, progress: Any) -> Any:
+def _fake(
+    video: Path, output: Path, head: bytes, *, settings: Any, overwrite: bool, progress: Any, helpers: Any = None
+) -> Any:
     content = video.read_bytes()
     with video.with_suffix(".runs").open("a") as runs:
         runs.write(f"{os.getpid()} {output.name}\n")
@@ -44,7 +47,7 @@ def _fake(video: Path, output: Path, head: bytes, *, settings: Any, overwrite: b
     progress(10, 10)
     assert overwrite or not output.exists()
     output.write_bytes(head + content)
-    return SimpleNamespace(frames=10, notes=("a note",))
+    return SimpleNamespace(frames=10, notes=("a note",), recovered=(), resumed_frames=0, reused=0)
 
 
 @pytest.fixture
@@ -67,3 +70,26 @@ def files(tmp_path):
 def num_runs(folder: Path) -> dict[str, int]:
     """How often a pass was begun, by video."""
     return {path.stem: len(path.read_text().splitlines()) for path in folder.glob("*.runs")}
+
+
+@pytest.fixture(scope="session")
+def two_people(media, tmp_path_factory):
+    """Make small videos of two people, of so many frames, of yesterday, in a folder; a keyframe every half a second."""
+    from dft.engines.cpu.draw import to_bgr
+    from dft.render.portraits import eileen_collins, grace_hopper
+    from dft.render.scene import Key, Scene, SceneShot, draw
+
+    def make(**lengths: int) -> Path:
+        folder = tmp_path_factory.mktemp("people") / "in"
+        folder.mkdir()
+        for number, (name, length) in enumerate(lengths.items()):
+            left, right = Key(0, 0.27, 0.44, 0.42), Key(0, 0.72, 0.42, 0.4)
+            shot = SceneShot(length / 25, {"A": (left,), "B": (right, Key(3, 0.68, 0.44, 0.42))}, background=number)
+            scene = Scene({"A": grace_hopper, "B": eileen_collins}, (shot,), width=240, height=136)
+            pictures = [np.ascontiguousarray(to_bgr(image)[..., ::-1]) for image, _ in draw(scene)]
+            recipe = media.recipe(num_frames=length, size=(240, 136), options=media.x264(13, 2), audio=True)
+            path = media.write(folder / f"{name}.mp4", recipe, pictures.__getitem__)
+            os.utime(path, (time.time() - 86400,) * 2)
+        return folder
+
+    return make

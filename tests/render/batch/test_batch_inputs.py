@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dft.configs.errors import OutputError, SettingError, VideoNotFoundError
-from dft.engines.devices import DeviceChoice
 from dft.render.batch import plan
 from dft.render.batch.faults import is_degraded, is_hopeless
 from dft.render.batch.inputs import Entry, find_inputs, growing, read_manifest
 from dft.render.batch.leftovers import remove_leftovers
-from dft.render.batch.plan import BatchOptions, Values, check_space, make_jobs, num_streams
+from dft.render.batch.plan import Values, check_space, make_jobs
 from dft.render.batch.state import BatchState, locked, step_key
 
 NONE = Values({}, {})
@@ -134,16 +133,6 @@ def test_what_was_just_modified_may_be_growing(tree):
     assert jobs_of(Entry(path, "a"), Entry(tree / "day2/talk.MP4", "b"))[-1].growing  # comes last
 
 
-def test_streams_are_as_many_as_the_machine_is_good_for(monkeypatch):
-    monkeypatch.setattr(plan, "num_cores", lambda: 9)
-    cpu, gpu = DeviceChoice("cpu", ""), DeviceChoice("cuda", "")
-    monkeypatch.setattr(plan, "num_decoders", lambda device: 7)
-    assert [num_streams(BatchOptions(), device, 20) for device in (cpu, gpu)] == [4, 7]
-    assert num_streams(BatchOptions(), gpu, 3) == 3 and num_streams(BatchOptions(streams=2), gpu, 3) == 2
-    monkeypatch.setattr(plan, "num_cores", lambda: 1)
-    assert num_streams(BatchOptions(), cpu, 20) == 1
-
-
 @given(st.integers(0, 500), st.integers(0, 500))
 def test_shares_of_failures(failed, good):
     through = failed + good
@@ -194,7 +183,10 @@ def test_unfinished_files_of_its_own_results_are_removed(tree, tmp_path):
     job = jobs_of(Entry(tree / "day1/talk.mp4", "a" * 60), folder=tmp_path)[0]
     ours = [f".{'a' * 40}.partial-12-3.mp4", f".{'a' * 40}.partial-12-0.parquet"]
     theirs = [".another.partial-12-3.mp4", f".{'a' * 60}.tracks.parquet.chunks"]
-    for name in (*ours, *theirs):
+    own = [".batch.partial-12-1.json", ".batch.partial-12-1.html", ".dft-batch/.state.partial-12-1.json"]
+    (tmp_path / ".dft-batch").mkdir()
+    for name in (*ours, *theirs, *own):
         (tmp_path / name).touch()
-    remove_leftovers([job])
-    assert {path.name for path in tmp_path.glob(".*")} == set(theirs)
+    remove_leftovers([job], tmp_path)
+    assert {path.name for path in tmp_path.glob(".*")} == {*theirs, ".dft-batch"}
+    assert not list((tmp_path / ".dft-batch").iterdir())

@@ -62,6 +62,14 @@ def test_one_that_fails_stops_nobody(files, tmp_path, caplog):
     assert num_runs(folder) == {**before, "b": 3, "e": 2}
 
 
+def test_a_process_in_which_dft_failed_gets_no_other_video(files, tmp_path):
+    """Whatever broke there may break what follows; a bad video is none of its faults."""
+    folder = files(a="error and the largest", b="bug and large", c="good one", d="good")
+    run(folder, tmp_path / "out", steps=("analyze",), keep_going=True)
+    pids = {name: (folder / f"{name}.runs").read_text().split()[0] for name in "abcd"}
+    assert pids["a"] == pids["b"] != pids["c"] == pids["d"]
+
+
 def test_most_of_them_failing_stops_it(files, tmp_path):
     folder = files(**{f"v{k}": "error" for k in range(3)}, **{f"w{k}": "good, and larger" for k in range(1)})
     later = files(**{f"x{k}": "go" for k in range(4)})

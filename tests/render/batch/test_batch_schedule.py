@@ -1,11 +1,20 @@
 """What comes next and what has come of it, without any process."""
 
-import pytest
+import time
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dft.configs.analysis import AnalyzeSettings
+from dft.configs.rendering import RenderSettings
+from dft.render.batch import plan
 from dft.render.batch.faults import Fault
 from dft.render.batch.inputs import Entry
 from dft.render.batch.live import Silent
-from dft.render.batch.plan import BatchOptions, Values, make_jobs
+from dft.render.batch.plan import BatchOptions, Job, Values, make_jobs
 from dft.render.batch.schedule import Schedule
 from dft.render.batch.state import BatchState, fingerprints
 from dft.render.batch.work import Advanced, Made
@@ -102,7 +111,122 @@ def test_a_file_that_is_gone_fails_alone(schedule_of):
 
 def test_a_killed_batch_may_replace_what_it_was_making(schedule_of):
     schedule = schedule_of(a="a")
+    finish(schedule, *schedule.take())
+    task = schedule.take()[1]
+    task.job.output.write_text("written just before the kill")
+    again = schedule_of(a="a")
+    assert again.take()[1].step == task.step == "render"
+
+
+def test_tracks_that_were_made_but_not_noted_are_taken(schedule_of):
+    schedule = schedule_of(a="a")
     task = schedule.take()[1]
     task.job.tracks.write_text("written just before the kill")
-    again = schedule_of(a="a")
-    assert again.take()[1].step == "analyze"
+    again = schedule_of(a="a").take()[1]
+    assert (task.step, again.step) == ("analyze", "render")
+
+
+def test_tracks_that_lay_there_before_are_not_taken_for_new_ones(schedule_of):
+    schedule = schedule_of(a="a")
+    number, task = schedule.take()
+    finish(schedule, number, task)
+    before = BatchState(task.job.tracks.parent)
+    before.begin(task.job, "analyze", task.key)
+    assert schedule_of(a="a").take()[1].step == "analyze"
+
+
+def of_sizes(schedule, sizes):
+    """Give the videos, by name, pictures of these sizes."""
+    for record in schedule.records:
+        record.job = replace(record.job, picture=sizes.get(record.job.name))
+    return schedule
+
+
+def test_a_worker_goes_on_with_pictures_of_the_size_that_it_had(schedule_of):
+    wide, tall = (16, 9), (9, 16)
+    schedule = schedule_of({"z": -1, "urgent": 1}, a="aaaa", b="bbb", c="cc", d="d", z="zzzzzz", urgent="u")
+    of_sizes(schedule, {"a": wide, "b": tall, "c": tall, "z": wide, "urgent": tall})
+    taken = [schedule.records[schedule._pop(like)].job.name for like in (wide, tall, wide, wide, tall, tall)]
+    # the urgent one is alone of its priority, as is the least urgent one; one of unknown size is like none
+    assert taken == ["urgent", "b", "a", "c", "d", "z"]
+
+
+def test_a_begun_video_is_finished_before_one_of_the_same_size_begins(schedule_of):
+    schedule = of_sizes(schedule_of(a="aaa", b="bb"), {"a": (2, 1), "b": (1, 2)})
+    finish(schedule, *schedule.take())
+    task = schedule.take((1, 2))[1]
+    assert (task.job.name, task.step) == ("a", "render")
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), most=st.integers(0, 5), videos=st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from([None, (1, 1), (2, 1), (3, 1)])), min_size=1, max_size=25
+))  # fmt: skip
+def test_nobody_is_passed_over_for_long(monkeypatch, data, most, videos):
+    """Whatever sizes are asked for: all come once, by priority, and among equals none later than it may be."""
+    monkeypatch.setattr("dft.render.batch.schedule.MAX_PASSED", most)
+    waiting = Waiting(videos)
+    order = []
+    while waiting.schedule._waiting:
+        order.append(waiting.schedule._pop(data.draw(st.sampled_from([None, (1, 1), (2, 1), (9, 9)]))))
+    assert sorted(order) == list(range(len(videos)))
+    priorities = [videos[number][0] for number in order]
+    assert priorities == sorted(priorities, reverse=True)
+    for priority in set(priorities):
+        own = [number for number in order if videos[number][0] == priority]
+        for place, number in enumerate(sorted(own, key=lambda number: waiting.schedule.records[number].job.rank)):
+            # it comes after those that are larger, each of which, like itself, may be passed over so often
+            assert own.index(number) <= place + (place + 1) * most
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), videos=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12))
+def test_priorities_hold_while_files_are_being_written(monkeypatch, data, videos):
+    """Whenever something is begun, it is the most urgent of the files that are whole just then."""
+    unwhole = {number for number, (_, growing) in enumerate(videos) if growing}
+    monkeypatch.setattr(Schedule, "_is_growing", lambda _, job: int(job.name) in unwhole)
+    schedule = Waiting([(priority, None) for priority, _ in videos], unwhole).schedule
+    left = set(range(len(videos)))
+    while left:
+        if unwhole and data.draw(st.booleans()):
+            unwhole.remove(data.draw(st.sampled_from(sorted(unwhole))))
+        whole = [number for number in left if number not in unwhole]
+        wanted = min(whole, key=lambda number: (-videos[number][0], number), default=None)
+        assert schedule._pop(None) == wanted
+        left.discard(wanted)
+        if wanted is None:
+            unwhole.pop()
+
+
+class Waiting:
+    """A schedule of jobs of given priorities and sizes of pictures, none of which is ever begun."""
+
+    def __init__(self, videos, growing=()):
+        jobs = [
+            Job(
+                Path(f"{number}.mp4"), f"{number}", Path("t"), Path("o"), AnalyzeSettings(), RenderSettings(), priority,
+                100 - number, number in growing, picture,
+            )
+            for number, (priority, picture) in enumerate(videos)
+        ]  # fmt: skip
+        self.schedule = Schedule(jobs, None, BatchOptions(), Silent())
+
+
+def test_a_file_that_gets_whole_takes_its_place(schedule_of, monkeypatch):
+    """Not the last one: what is urgent comes first as soon as it is whole."""
+    unwhole = {"urgent", "later"}
+    monkeypatch.setattr(plan, "growing", lambda paths, *_: [path for path in paths if path.stem in unwhole])
+    monkeypatch.setattr(Schedule, "_is_growing", lambda _, job: job.name in unwhole)
+    schedule = schedule_of({"urgent": 5, "later": 1}, a="aaa", b="bb", urgent="u", later="later")
+    assert (taken := schedule.take())[1].job.name == "a"
+    unwhole.remove("urgent")
+    assert schedule.take()[1].job.name == "urgent"
+    assert schedule.take()[1].job.name == "b"
+    monkeypatch.setattr("dft.render.batch.schedule.PATIENCE_SECONDS", 0.0)
+    assert schedule.take() is None, "others are still at work: there is time"
+    for record in schedule.records:
+        record.status = "done" if record.status == "running" else record.status
+    assert schedule.take() is None
+    time.sleep(0.01)
+    assert schedule.take() is None and "is being written" in schedule.records[-1].faults[0].cause
+    assert taken[0] == 0 and schedule.is_empty

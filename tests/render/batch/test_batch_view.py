@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dft.configs.analysis import AnalyzeSettings
 from dft.configs.rendering import RenderSettings
+from dft.render.batch.admission import Admission
 from dft.render.batch.faults import Fault
 from dft.render.batch.live import Lines, Table, shown
 from dft.render.batch.page import page_of
@@ -86,12 +87,13 @@ def test_lines_say_what_begins_and_ends(records, capsys):
 
 
 def test_the_page_holds_everything_and_escapes_names(records):
-    run = Run(2, "cpu", 3600.0, False, True, (Path("notes.txt"),))
+    run = Run(Admission(2, (0, 0), "asked for"), "cpu", 3600.0, False, True, (Path("notes.txt"),))
     report = report_on(records, BatchOptions(), run)
     assert (report.verdict, report.videos_per_hour, report.failure_rate) == ("interrupted", 1.0, 0.5)
     assert [video.outcome for video in report.videos] == ["done", "left", "failed", "left"]
     page = page_of(report, {"don": [b"one", b"two"]})
     assert page.count("data:image/jpeg;base64,") == 2 and "http" not in page
     assert "fai&lt;l" in page and "it is &lt;damaged&gt;; film it again" in page and "<damaged>" not in page
+    assert "2 at once on cpu (asked for)" in page
     assert "analyze: 1,000 frames in 4.0 s, 250.0 frames/s" in page and "a note" in page
     assert page.index("fai&lt;l: failed") < page.index("don: done")

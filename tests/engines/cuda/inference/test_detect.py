@@ -13,6 +13,7 @@ from dft.engines.cpu.image import YuvImage
 from dft.engines.cuda import counters, detect, yunet
 from dft.engines.cuda.detect import BatchedDetector
 from dft.engines.cuda.infer import OrtCpuNetwork
+from dft.engines.cuda.shared import keeping_open
 from dft.engines.cuda.yunet import CudaYuNetDetector
 from dft.engines.protocols import Colour, Detector
 from dft.engines.weights import find_model
@@ -192,6 +193,20 @@ def test_videos_share_one_network(on_gpu, on_cpu):
         one.close()
         assert len(other.detect(prepared[:1])[0]) == 2, "the others stay"
         assert sum(num for num, _ in other.recent_batches) == 4
+    assert not detect._INFERENCE._held
+    assert not [thread for thread in threading.enumerate() if thread.name == "dft-inference"]
+
+
+def test_the_next_video_finds_the_network_open(on_gpu, on_cpu):
+    with keeping_open():
+        with opened(frame_size=(480, 270)) as one:
+            detector = one._detector
+        with opened(frame_size=(480, 270)) as other:
+            assert other._detector is detector
+            image = scene(0)
+            assert_alike(other.detect([other.prepare(on_gpu(image))]), on_cpu.detect([on_cpu.prepare(image)]))
+        with opened(size=256) as smaller:
+            assert smaller._detector is not detector and len(detect._INFERENCE._held) == 1
     assert not detect._INFERENCE._held
     assert not [thread for thread in threading.enumerate() if thread.name == "dft-inference"]
 

@@ -11,13 +11,17 @@ import av
 import numpy as np
 import pytest
 
-from dft.configs.errors import BackendUnavailableError, EngineError, OutputError
+from dft.configs.errors import BackendUnavailableError, EncoderBusyError, EngineError, OutputError
+from dft.configs.hardware import why_no_cuda
 from dft.engines import join
+from dft.engines.cpu.priority import usual_priority
 from dft.engines.cuda import nvenc as nvenc_module
+from dft.engines.cuda import sessions
 from dft.engines.cuda.compose import CudaCompositor
 from dft.engines.cuda.counters import reset, transfers
 from dft.engines.cuda.encode import open_cuda_encoder
 from dft.engines.cuda.nvenc import NvencEncoder, nvenc_options, why_no_encoder
+from dft.engines.cuda.sessions import count_sessions
 from dft.engines.protocols import Canvas, Colour, EncodeOptions, Encoder, HdrMetadata, Tile
 
 SIZE = (192, 128)
@@ -60,6 +64,8 @@ class PyNvEncoder:
             "hevc": {**quality, "x265-params": params + ":repeat-headers=1:open-gop=0"},
             "av1": {"preset": "12", "svtav1-params": "keyint=9999"},
         }[options["codec"]]
+        with usual_priority():
+            made.open()
 
     def Encode(self, frame, picParams):
         assert not self._ended
@@ -268,7 +274,7 @@ def test_no_byte_of_a_frame_crosses(nvenc, pictures, tmp_path):
 
 def test_sessions_are_counted_by_trying_and_freed_by_closing(nvenc, tmp_path):
     opened = [NvencEncoder(tmp_path / f"{number}.mp4", options_of()) for number in range(3)]
-    with pytest.raises(BackendUnavailableError, match="OpenEncodeSessionEx failed"):
+    with pytest.raises(EncoderBusyError, match=r"sessions of NVENC are at work; got .*OpenEncodeSessionEx failed"):
         NvencEncoder(tmp_path / "4.mp4", options_of())
     opened[1].close()
     opened.append(NvencEncoder(tmp_path / "5.mp4", options_of()))
@@ -298,6 +304,51 @@ def test_a_card_without_an_encoder_is_asked_once(nvenc, tmp_path, monkeypatch):
     assert len(asked) == 3 and "returned error 2" in why_no_encoder()
     with pytest.raises(BackendUnavailableError, match=r"FFmpeg's NVENC cannot be used; got .*error 2"):
         open_cuda_encoder(tmp_path / "p.mp4", options_of(), "ffmpeg-nvenc")
+
+
+@pytest.mark.parametrize(
+    ("said", "busy"),
+    [
+        ("m_nvenc.nvEncOpenEncodeSessionEx(&params, &hEncoder) returned error 10 at NvEncoder.cpp:55", True),
+        (
+            "NvEncoder : m_nvenc.nvEncOpenEncodeSessionEx(&params, &hEncoder) returned error 21\nat NvEncoder.cpp:55",
+            True,
+        ),
+        ("m_nvenc.nvEncOpenEncodeSessionEx failed : OpenEncodeSessionEx failed", True),
+        ("m_nvenc.nvEncOpenEncodeSessionEx(&params, &hEncoder) returned error 15 at NvEncoder.cpp:55", False),
+        ("m_nvenc.nvEncOpenEncodeSessionEx(&params, &hEncoder) returned error 2 at NvEncoder.cpp:55", False),
+        ("m_nvenc.nvEncInitializeEncoder(m_hEncoder, &params) returned error 8 at NvEncoder.cpp:200", False),
+        ("cannot open libnvidia-encode.so.1", False),
+    ],
+)
+def test_sessions_that_are_used_up_are_told_from_what_is_not_there(nvenc, tmp_path, monkeypatch, said, busy):
+    def failing(*_, **__):
+        raise UnsupportedError(said)
+
+    monkeypatch.setattr(nvenc, "CreateEncoder", failing)
+    with pytest.raises(BackendUnavailableError) as caught:
+        NvencEncoder(tmp_path / "p.mp4", options_of())
+    assert isinstance(caught.value, EncoderBusyError) == busy
+    assert (count_sessions() is None) != busy
+
+
+def test_sessions_are_counted_and_none_is_kept(nvenc, tmp_path):
+    assert count_sessions() == 3
+    with NvencEncoder(tmp_path / "p.mp4", options_of()):
+        assert (count_sessions(), count_sessions(1)) == (2, 1)
+    assert count_sessions() == 3
+    nvenc.max_sessions = 100
+    assert count_sessions() == sessions.MOST
+    nvenc.max_sessions = 0
+    assert count_sessions() == 0
+
+
+def test_they_are_counted_in_a_process_of_its_own(monkeypatch):
+    """In which there is no NVENC here, and no stand-in."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    if why_no_cuda() is None:
+        pytest.skip("there may be NVENC")
+    assert sessions.count_sessions_aside() is None
 
 
 def test_what_it_cannot_do_is_refused(nvenc, tmp_path):

@@ -1,0 +1,44 @@
+"""Reading where nobody may answer: a network drive that is gone would hold up the whole batch."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ...configs.errors import VideoUnreadableError
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 60.0  # for two MiB, from a drive that may have to spin up
+
+
+def in_time(read: Callable[[], T], video: Path) -> T:
+    """What ``read`` returns; it is left alone in its thread if it takes too long.
+
+    Args:
+        read: Reads a part of the video.
+        video: The file, for the error.
+
+    Raises:
+        VideoUnreadableError: It takes longer than :data:`ANSWER_SECONDS`.
+        BaseException: Whatever ``read`` raises.
+    """
+    answers: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            answers.append(read())
+        except BaseException as error:
+            errors.append(error)
+
+    reader = threading.Thread(target=work, name="dft-read", daemon=True)
+    reader.start()
+    reader.join(ANSWER_SECONDS)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise VideoUnreadableError(
+            f"{video} does not answer", got=f"nothing within {ANSWER_SECONDS:g} s", hint="is its drive there?"
+        )
+    return answers[0]
