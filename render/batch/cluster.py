@@ -21,7 +21,8 @@ from ...configs.analysis import AnalyzeSettings
 from ...configs.errors import DftError, EngineError
 from ...configs.rendering import RenderSettings
 from ...configs.settings import as_values, build
-from ...engines.cluster import ClusterWorker, Node, Share, ask, joined, living_nodes
+from ...engines.cluster import Node, ask, joined, living_nodes
+from ...engines.cluster_worker import ClusterWorker, Share
 from ...engines.processes import Died, Failed, NodeLost, OpenWork, Ready, Told, Worker
 from .admission import Admission
 from .local import Crew

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from dft.configs.errors import EngineError
-from dft.engines.cluster import MAX_MESSAGE_BYTES, ClusterWorker, Share, joined, living_nodes
+from dft.engines.cluster import MAX_MESSAGE_BYTES, joined, living_nodes
+from dft.engines.cluster_worker import ClusterWorker, Share
 from dft.engines.processes import Died, Done, Failed, NodeLost, Ready
 from dft.render.batch.nodes import check_sight
 from dft.render.batch.pipeline import batch

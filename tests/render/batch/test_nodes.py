@@ -17,7 +17,8 @@ from dft.configs.analysis import AnalyzeSettings
 from dft.configs.errors import EngineError, SettingError
 from dft.configs.rendering import RenderSettings
 from dft.configs.settings import build
-from dft.engines.cluster import MAX_MESSAGE_BYTES, Node, Share, joined, packed
+from dft.engines.cluster import MAX_MESSAGE_BYTES, Node, joined, packed
+from dft.engines.cluster_worker import Share
 from dft.engines.processes import Failed
 from dft.render.batch.admission import Admission
 from dft.render.batch.cluster import ClusterCrew, Nodes
