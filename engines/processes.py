@@ -1,5 +1,6 @@
 """Workers: processes for work that holds the interpreter, and for work that may take its process down."""
 
+import ctypes
 import logging
 import os
 import pickle
@@ -239,6 +240,7 @@ def serve(descriptor: int) -> None:
         with open_work(argument) as work:
             while (given := connection.recv()) is not None:
                 work(given[0], lambda message: send(Told(message)))
+                _trim()
                 send(Done())
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the caller is gone
@@ -253,6 +255,12 @@ def forward_log(level: int, send: Tell) -> None:
     root.addHandler(_Forwarding(send))
     root.setLevel(level)
     root.propagate = False
+
+
+def _trim() -> None:
+    """Give memory that was freed back to the system, where the C library can: glibc keeps what lies between blocks."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def _end_with(caller: int) -> None:

@@ -76,7 +76,7 @@ class BatchReport:
         device: Where they were worked on.
         seconds: Wall-clock time of the run.
         videos_per_hour: Done in this run per hour of it.
-        failure_rate: Failed videos by those that were brought to an end in this run, 0..1.
+        failure_rate: Failed videos by those that were brought to an end, in this run or before, 0..1.
         recovery_rate: Videos that are done although something went wrong, by all with which something did; None if
             nothing went wrong.
         videos: In the order in which they were to be begun.
@@ -153,16 +153,17 @@ class Run:
 def report_on(records: Sequence[Record], options: BatchOptions, run: Run) -> BatchReport:
     """The report on a run."""
     videos = tuple(VideoReport.of(record, options) for record in records)
-    failed, done = (sum(video.outcome == kind for video in videos) for kind in ("failed", "done"))
+    failed = sum(video.outcome == "failed" for video in videos)
+    through = sum(video.outcome != "left" for video in videos)
     faulty = [video for video in videos if video.faults]
     recovered = sum(video.outcome == "done" for video in faulty)
-    verdict: Verdict = "degraded" if is_degraded(failed, failed + done) else "ok"
+    verdict: Verdict = "degraded" if is_degraded(failed, through) else "ok"
     if run.stopped or run.interrupted:
         verdict = "interrupted" if run.interrupted else "stopped"
     return BatchReport(
         verdict, run.admission.streams, run.admission.why, run.device,
         round(run.seconds, 3), round(per_hour(records, run.seconds), 2),
-        round(failed / (failed + done), 4) if failed else 0.0,
+        round(failed / through, 4) if failed else 0.0,
         round(recovered / len(faulty), 4) if faulty else None, videos, run.ignored,
     )  # fmt: skip
 

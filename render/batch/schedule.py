@@ -119,8 +119,8 @@ class Schedule:
 
     @property
     def through(self) -> list[Record]:
-        """What was brought to an end in this run, good or bad."""
-        return [record for record in self.records if record.status in ("done", "failed")]
+        """What was brought to an end, good or bad, in this run or before."""
+        return [record for record in self.records if record.status in ("done", "skipped", "failed")]
 
     @property
     def failed(self) -> list[Record]:

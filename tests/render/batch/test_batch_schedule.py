@@ -62,6 +62,20 @@ def test_order(schedule_of):
     ]  # fmt: skip
 
 
+def test_what_was_done_before_speaks_for_a_batch_whose_rest_fails_again(schedule_of):
+    contents = dict.fromkeys("abcde", "good" * 9) | dict.fromkeys("wxyz", "bad")
+    for _ in range(2):
+        schedule = schedule_of(**contents)
+        while (taken := schedule.take()) is not None:
+            number, task = taken
+            if task.job.name in "abcde":
+                finish(schedule, *taken)
+            else:
+                schedule.told(number, task, Fault(task.step, "error", "damaged", "film it again"))
+        assert not schedule.stopped and schedule.is_degraded
+    assert [record.status for record in schedule.records] == ["skipped"] * 5 + ["failed"] * 4
+
+
 def test_a_step_whose_process_is_lost_twice_is_given_up(schedule_of):
     schedule = schedule_of(a="a", b="bb")
     number, task = schedule.take()

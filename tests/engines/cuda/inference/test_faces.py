@@ -64,8 +64,8 @@ def assert_same(found, wanted):
     for ours, theirs in zip(found, wanted, strict=True):
         assert len(ours) == len(theirs)
         np.testing.assert_array_equal(ours.scores, theirs.scores)
-        np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, rtol=1e-6, atol=5e-5)
-        np.testing.assert_allclose(ours.landmarks, theirs.landmarks, rtol=1e-6, atol=5e-5)
+        np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, rtol=1e-5, atol=1e-3)
+        np.testing.assert_allclose(ours.landmarks, theirs.landmarks, rtol=1e-5, atol=1e-3)  # means of many candidates
         assert ours.boxes_xyxy.dtype == ours.scores.dtype == ours.landmarks.dtype == np.float32
 
 
