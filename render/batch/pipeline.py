@@ -66,6 +66,7 @@ def batch(
         make_folder(output)
         with locked(output / FOLDER):
             state = BatchState(output)
+            state.compact()
             remove_leftovers(jobs, output)
             check_space(_undone(jobs, state, options), output)
             engine.check(jobs, state.folder)

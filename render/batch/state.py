@@ -13,13 +13,16 @@ from typing import Any
 from ...configs.errors import OutputError, OutputExistsError, VideoError
 from ...configs.settings import as_values
 from ...configs.version import VERSION
-from ...trackio.atomic import atomic_output, translate_os_error
+from ...trackio.atomic import translate_os_error
 from ...trackio.edits.log import log_path
 from ...trackio.fingerprint import fingerprint
-from .plan import Job, Step
+from .journal import Journal, unreadable
+from .plan import STEPS, Job, Step
 
-PROFILE = "dft_batch_state 1.0"
-FOLDER, NAME = ".dft-batch", "state.json"
+PROFILE = "dft_batch_state 2.0"
+FOLDER, NAME = ".dft-batch", "state.jsonl"
+OLD_PROFILE, OLD_NAME = "dft_batch_state 1.0", "state.json"  # one JSON document, written anew with each change
+LINES_PER_VIDEO = 8  # twice what a video takes that goes through both steps at the first attempt
 # settings that decide where the work runs, not what comes of it
 WHERE = ("device", "threads", "workers", "encoder_busy")
 FILES = ("layout", "detector", "embedder")  # settings that may name a file, whose content counts
@@ -52,7 +55,9 @@ def fingerprints(paths: Sequence[Path]) -> list[str]:
 
 
 class BatchState:
-    """The note on what was made, ``OUT/.dft-batch/state.json``, written anew with each change.
+    """The note on what was made, ``OUT/.dft-batch/state.jsonl``: a line for each change, on the disk once it is noted.
+
+    Where there is none, a ``state.json`` of dft's first batches counts.
 
     Args:
         output: The output folder.
@@ -66,8 +71,25 @@ class BatchState:
 
     def __init__(self, output: Path):
         self.folder = output / FOLDER
-        self._path = self.folder / NAME
-        self._videos: dict[str, dict[str, Any]] = _read(self._path)
+        self._journal = Journal(self.folder / NAME, PROFILE)
+        self._videos: dict[str, dict[str, Any]] = {}
+        changes = self._journal.read()
+        self._is_carried_over = changes is None and (self.folder / OLD_NAME).exists()
+        if self._is_carried_over:
+            self._videos = _read_old(self.folder / OLD_NAME)
+        for change in changes or ():
+            self._apply(change)
+
+    def compact(self) -> None:
+        """Write the note anew if it has many more lines than videos, or is of an older kind; under the batch's lock.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._is_carried_over or self._journal.num_changes > LINES_PER_VIDEO * len(self._videos):
+            self._journal.write(self._changes())
+        with suppress(OSError):  # where it stays, it is not looked at any more
+            (self.folder / OLD_NAME).unlink(missing_ok=True)
 
     def is_done(self, job: Job, step: Step, key: str) -> bool:
         """Whether a step was finished just as it would be now. Tracks count even if somebody has changed them since."""
@@ -132,24 +154,34 @@ class BatchState:
         return noted
 
     def _note(self, job: Job, step: Step, values: dict[str, Any]) -> None:
-        self._videos.setdefault(job.name, {}).update({"video": str(job.video.resolve()), step: values})
-        with atomic_output(self._path, overwrite=True) as unfinished:
-            unfinished.write_text(json.dumps({"profile": PROFILE, "videos": self._videos}, indent=1), encoding="utf-8")
+        change = {"name": job.name, "video": str(job.video.resolve()), "step": step, **values}
+        if not self._journal.append(change):
+            self._journal.write([*self._changes(), change])
+        self._apply(change)
+
+    def _apply(self, change: dict[str, Any]) -> None:
+        values = dict(change)
+        name, video, step = values.pop("name"), values.pop("video"), values.pop("step")
+        self._videos.setdefault(name, {}).update({"video": video, step: values})
+
+    def _changes(self) -> list[dict[str, Any]]:
+        """As few changes as come to the same."""
+        return [
+            {"name": name, "video": noted["video"], "step": step, **noted[step]}
+            for name, noted in self._videos.items()
+            for step in STEPS
+            if step in noted
+        ]
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read_old(path: Path) -> dict[str, dict[str, Any]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if document["profile"] != PROFILE:
+        if document["profile"] != OLD_PROFILE:
             raise ValueError(document["profile"])
         videos: dict[str, dict[str, Any]] = dict(document["videos"])
-    except FileNotFoundError:
-        return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"cannot read {path}", got=repr(error), expected=f"a note of the kind {PROFILE}",
-            hint="choose another folder, or remove that file and begin anew with --overwrite",
-        ) from error  # fmt: skip
+        raise unreadable(path, repr(error), OLD_PROFILE) from error
     return videos
 
 

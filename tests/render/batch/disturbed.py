@@ -16,6 +16,9 @@ from typing import Any
 import av
 import numpy as np
 
+from dft.render.batch.journal import Journal
+from dft.render.batch.state import FOLDER, NAME, PROFILE
+
 SRC = str(Path(sys.modules["dft"].__path__[0]).parent)
 SHORT_PARTS = ["--chunk-seconds", "0.5", "--segment-seconds", "0.5"]
 SMALL = ["--preset", "ultrafast", "--size", "160x90", "--streams", "1", *SHORT_PARTS]
@@ -91,10 +94,8 @@ def _status(pid: int) -> str:
 
 def unfinished_step(output: Path) -> str:
     """The step that was begun and is not done, as the batch has noted it; or ``none``."""
-    note = output / ".dft-batch/state.json"
-    videos = json.loads(note.read_text())["videos"].values() if note.exists() else ()
-    steps = [step for video in videos for step in ("analyze", "render") if not video.get(step, {"done": True})["done"]]
-    return steps[0] if steps else "none"
+    is_done = {(c["name"], c["step"]): c["done"] for c in Journal(output / FOLDER / NAME, PROFILE).read() or ()}
+    return next((step for (_, step), done in is_done.items() if not done), "none")
 
 
 def kept(output: Path, name: str) -> dict[str, int]:

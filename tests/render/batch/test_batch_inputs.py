@@ -165,10 +165,11 @@ def test_a_key_is_of_content_and_settings_alone(tree, tmp_path):
     assert keys()[0] != before[0]
 
 
-def test_a_damaged_note_is_told(tmp_path):
+@pytest.mark.parametrize("name", ["state.jsonl", "state.json"])
+def test_a_note_of_another_kind_is_told(tmp_path, name):
     (tmp_path / ".dft-batch").mkdir()
-    (tmp_path / ".dft-batch/state.json").write_text('{"profile": "dft_batch_state 9.0"}')
-    with pytest.raises(OutputError, match=r"cannot read .*state\.json"):
+    (tmp_path / ".dft-batch" / name).write_text('{"profile": "dft_batch_state 9.0"}\n')
+    with pytest.raises(OutputError, match=rf"cannot read .*{name}; got .*dft_batch_state 9\.0"):
         BatchState(tmp_path)
 
 
@@ -183,7 +184,7 @@ def test_unfinished_files_of_its_own_results_are_removed(tree, tmp_path):
     job = jobs_of(Entry(tree / "day1/talk.mp4", "a" * 60), folder=tmp_path)[0]
     ours = [f".{'a' * 40}.partial-12-3.mp4", f".{'a' * 40}.partial-12-0.parquet"]
     theirs = [".another.partial-12-3.mp4", f".{'a' * 60}.tracks.parquet.chunks"]
-    own = [".batch.partial-12-1.json", ".batch.partial-12-1.html", ".dft-batch/.state.partial-12-1.json"]
+    own = [".batch.partial-12-1.json", ".batch.partial-12-1.html", ".dft-batch/.state.partial-12-1.jsonl"]
     (tmp_path / ".dft-batch").mkdir()
     for name in (*ours, *theirs, *own):
         (tmp_path / name).touch()

@@ -20,9 +20,10 @@ from dft.configs.errors import DftError, OutputError, TrackFileError
 from dft.configs.rendering import RenderSettings
 from dft.configs.settings import build
 from dft.engines.join import facts
+from dft.render.batch.journal import Journal
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values
-from dft.render.batch.state import FOLDER, NAME, BatchState
+from dft.render.batch.state import FOLDER, NAME, PROFILE, BatchState
 from dft.render.pipeline import render
 from dft.render.segments import Segment, SegmentStore
 from dft.trackio.files import read_tracks
@@ -236,14 +237,25 @@ def test_a_damaged_note_is_right_or_told_in_one_line(done, damage):
         (Path(scratch) / FOLDER).mkdir()
         note = Path(scratch) / FOLDER / NAME
         shutil.copy(done / FOLDER / NAME, note)
-        whole = note.read_bytes()
+        whole = Journal(note, PROFILE).read()
         damage.do(note)
-        if note.read_bytes() == whole:
+        left = note.read_bytes().rstrip(b"\0").count(b"\n")
+        try:
             BatchState(Path(scratch))
-            return
-        with pytest.raises(OutputError, match="remove that file") as caught:
-            BatchState(Path(scratch))
-        assert "\n" not in str(caught.value)
+        except OutputError as error:
+            assert damage.kind == "tail" and left > len(whole) + 1, "only what was put in is refused"
+            assert "remove that file" in str(error) and "\n" not in str(error)
+        else:
+            assert Journal(note, PROFILE).read() == whole[: max(0, left - 1)]
+
+
+def test_a_batch_whose_note_has_lost_its_end_goes_on(places, done, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(done, output)
+    Damage("cut", 0.95).do(output / FOLDER / NAME)
+    report = again(places, output)
+    assert set(report.videos[0].stages) == {"render"}, "its end was not noted any more, that of the analysis was"
+    assert results(output, "talk") == results(done, "talk")
 
 
 def test_a_batch_whose_note_is_lost_replaces_nothing_unasked(places, done, tmp_path):
@@ -256,17 +268,19 @@ def test_a_batch_whose_note_is_lost_replaces_nothing_unasked(places, done, tmp_p
 
 @pytest.mark.parametrize("step", ["analyze", "render"])
 def test_a_batch_goes_on_from_debris(places, done, tmp_path, step):
-    """Locks, unfinished files, empty and cut parts, all at once."""
+    """Locks, unfinished files, empty and cut parts, half a line of the note, all at once."""
     output = tmp_path / "out"
     output.mkdir()
     shutil.copytree(done / FOLDER, output / FOLDER)
-    note = json.loads((output / FOLDER / NAME).read_text())
-    for name in ("analyze", "render") if step == "analyze" else ("render",):
-        note["videos"]["talk"][name] |= {"done": False, "made": [], "before": []}
-    (output / FOLDER / NAME).write_text(json.dumps(note))
+    note = output / FOLDER / NAME
+    until = '"step": "analyze"' if step == "analyze" else '"step": "render"'
+    lines = note.read_text().splitlines(keepends=True)
+    begin = next(number for number, line in enumerate(lines) if until in line)
+    assert '"done": false' in lines[begin] and '"done": true' in lines[begin + 1]
+    note.write_text("".join(lines[: begin + 1]) + lines[begin + 1][:50])
     for name in (".talk.tracks.partial-77-0.parquet", ".talk.dft.partial-77-1.mp4", ".batch.partial-77-2.json"):
         (output / name).write_bytes(b"half")
-    (output / FOLDER / ".state.partial-77-3.json").write_bytes(b"{")
+    (output / FOLDER / ".state.partial-77-3.jsonl").write_bytes(b"{")
     if step == "analyze":
         shutil.copytree(chunk_folder(places.analyzing), chunk_folder(output))
         (chunk_folder(output) / "chunk-00001.npz").write_bytes(b"")
