@@ -5,18 +5,14 @@ plan         a job a video; what is wrong with them is told before any work
 pictures     how large the videos' pictures are
 admission    how many videos at once, and on which GPU each
 leftovers    what killed processes have left is removed
-state        what earlier runs into the same folder have made, and of what
+state        what earlier runs into the same folder have made, and of what; its file is the ``journal``
 schedule     what comes next, what has come of it, when it is over; knows no processes
+crews        who does it: processes of this machine (``local``), or of a Ray cluster (``cluster``, and its ``nodes``)
 work         one step of one video, in a worker's process
-engine       where it runs
-local        the worker processes of this machine
-cluster      workers on a Ray cluster
-nodes        its nodes: whether they do the same work, see the same files, and what room they have
 stalls       reading where nobody may answer
 faults       what went wrong, and what was done about it
-live         what a person sees meanwhile
-report       what became of it; ``page`` shows it, with stills (``sheet``)
-soak         both passes again and again; ``vitals`` tells whether anything grows
+reporting    what a person sees meanwhile (``live``), and at the end (``report``, ``page`` with the stills of ``sheet``)
+endurance    both passes again and again (``soak``), and whether anything grows (``vitals``)
 queueing     the queue on many machines, as a discrete-event simulation
 simulation   what limits a batch on 10, 100 or 1,000 GPUs, by that and by what was measured
 """

@@ -101,8 +101,8 @@ def soak_command(
       dft soak talks -o soak.json --passes 500 --preset ultrafast
     """
     from ...trackio.atomic import atomic_output, check_output
+    from .endurance.soak import soak
     from .plan import Values
-    from .soak import soak
 
     check_output(output, overwrite=overwrite, inputs=given)
     values = Values(*(_values(kind, section, config, flags) for section, kind in _PASSES.items()))

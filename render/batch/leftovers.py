@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..qc import report_path
 from .plan import STEPS, Job
-from .report import PAGE_NAME, REPORT_NAME
+from .reporting.report import PAGE_NAME, REPORT_NAME
 from .state import FOLDER, NAME
 
 # see dft.trackio.atomic.atomic_output

@@ -8,15 +8,15 @@ from pathlib import Path
 from ...analyze.pipeline import analyze
 from ...configs.errors import EngineError, OutputError, SettingError, VideoError
 from ..pipeline import render
-from .engine import Engine, LocalEngine
+from .crews.engine import Engine, LocalEngine
 from .inputs import find_inputs, settings_by_name
 from .leftovers import remove_leftovers
-from .live import watched
-from .page import page_of
 from .plan import BatchOptions, Job, Values, check_space, make_folder, make_jobs, sharing_bitrate
-from .report import BatchReport, Run, report_on, write_report
+from .reporting.live import watched
+from .reporting.page import page_of
+from .reporting.report import BatchReport, Run, report_on, write_report
+from .reporting.sheet import read_stills
 from .schedule import Schedule
-from .sheet import read_stills
 from .state import FOLDER, BatchState, locked, step_key
 from .work import Passes, Workplace
 
@@ -92,7 +92,7 @@ def batch(
 def _engine(values: Values, options: BatchOptions, videos: Sequence[Path]) -> AbstractContextManager[Engine]:
     device = values.analysis.get("device") or settings_by_name()["device"].default
     if options.engine == "ray":
-        from .cluster import on_cluster
+        from .crews.cluster import on_cluster
 
         return on_cluster(device, options, len(videos))
     return nullcontext(LocalEngine.of(device, options, videos))

@@ -13,7 +13,7 @@ from ...engines.cuda.shared import keeping_open
 from ...engines.processes import Tell, Work
 from .faults import Fault, fault_of, recovered
 from .plan import Job, Step
-from .sheet import write_stills
+from .reporting.sheet import write_stills
 from .state import fingerprints, worked_in
 
 TELL_SECONDS = 0.2

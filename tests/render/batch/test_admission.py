@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from dft.engines.cuda.gpus import VisibleGpu
 from dft.engines.cuda.usage import Memory
 from dft.engines.devices import DeviceChoice
-from dft.render.batch import admission, engine, pictures
+from dft.render.batch import admission, pictures
 from dft.render.batch.admission import MEMORY_MARGIN, Machine, admit, need
+from dft.render.batch.crews import engine
 from dft.render.batch.pictures import picture_sizes
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions

@@ -18,9 +18,9 @@ from dft.configs.errors import VideoUnreadableError
 from dft.render.batch import admission, stalls
 from dft.render.batch.faults import Fault, fault_of, is_degraded, is_hopeless
 from dft.render.batch.inputs import Entry, find_inputs
-from dft.render.batch.live import Silent
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values, make_jobs, sharing_bitrate
+from dft.render.batch.reporting.live import Silent
 from dft.render.batch.schedule import Schedule
 from dft.render.batch.state import BatchState, fingerprints
 from dft.render.batch.work import Made, Passes

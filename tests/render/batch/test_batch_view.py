@@ -11,10 +11,10 @@ from dft.configs.analysis import AnalyzeSettings
 from dft.configs.rendering import RenderSettings
 from dft.render.batch.admission import Admission
 from dft.render.batch.faults import Fault
-from dft.render.batch.live import Lines, Table, shown
-from dft.render.batch.page import page_of
 from dft.render.batch.plan import BatchOptions, Job
-from dft.render.batch.report import Run, report_on
+from dft.render.batch.reporting.live import Lines, Table, shown
+from dft.render.batch.reporting.page import page_of
+from dft.render.batch.reporting.report import Run, report_on
 from dft.render.batch.schedule import Record
 from dft.render.batch.work import Advanced, Made
 

@@ -15,7 +15,7 @@ from dft.configs.errors import EngineError
 from dft.engines.cluster import MAX_MESSAGE_BYTES, joined, living_nodes
 from dft.engines.cluster_worker import ClusterWorker, Share
 from dft.engines.processes import Died, Done, Failed, NodeLost, Ready
-from dft.render.batch.nodes import check_sight
+from dft.render.batch.crews.nodes import check_sight
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions
 from dft.render.batch.work import Passes
@@ -185,7 +185,7 @@ def test_other_versions_are_told(cluster, files, tmp_path, monkeypatch):
     import ray
 
     options = BatchOptions(engine="ray", address=cluster.address)
-    monkeypatch.setattr("dft.render.batch.nodes.VERSION", "0.0")
+    monkeypatch.setattr("dft.render.batch.crews.nodes.VERSION", "0.0")
     with pytest.raises(EngineError, match=r"^node \S+ \(\w{8}\) has another version of dft; got .* expected 0.0"):
         batch([files(a="good a")], tmp_path / "out", options=options, passes=FAKES)
     monkeypatch.setattr(ray, "__version__", "0.0")
@@ -216,7 +216,7 @@ def test_without_ray_or_a_cluster_there_is_one_line(files, tmp_path):
 
 def test_nothing_imports_ray_unless_it_is_asked_for(files, tmp_path):
     script = (
-        "import sys, dft.render.batch.cluster, dft.render.batch.pipeline, dft.analyze.pipeline;"
+        "import sys, dft.render.batch.crews.cluster, dft.render.batch.pipeline, dft.analyze.pipeline;"
         "print('ray' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": SRC}

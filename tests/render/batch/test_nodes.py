@@ -21,8 +21,8 @@ from dft.engines.cluster import MAX_MESSAGE_BYTES, Node, joined, packed
 from dft.engines.cluster_worker import Share
 from dft.engines.processes import Failed
 from dft.render.batch.admission import Admission
-from dft.render.batch.cluster import ClusterCrew, Nodes
-from dft.render.batch.nodes import (
+from dft.render.batch.crews.cluster import ClusterCrew, Nodes
+from dft.render.batch.crews.nodes import (
     Facts,
     Room,
     Sight,
@@ -119,8 +119,8 @@ def test_new_nodes_are_used_if_they_do_the_same_work_and_lost_ones_are_not(monke
         if node is other:
             raise EngineError(f"node {node} has another version of dft")
 
-    monkeypatch.setattr("dft.render.batch.cluster.LOOK_SECONDS", -1.0)
-    monkeypatch.setattr("dft.render.batch.cluster.living_nodes", lambda: living)
+    monkeypatch.setattr("dft.render.batch.crews.cluster.LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("dft.render.batch.crews.cluster.living_nodes", lambda: living)
     room = Room((first,), Share(2.0), "cpu", Admission(1, (), "one node"))
     nodes = Nodes(room, check)
     assert nodes.now() == [first]
@@ -156,8 +156,8 @@ class Refused:
     [([], "no node of the cluster is left"), (machines([2, 2]), "workers cannot begin on the cluster; got no such")],
 )
 def test_a_cluster_on_which_nothing_begins_is_given_up(monkeypatch, living, message):
-    monkeypatch.setattr("dft.render.batch.cluster.WAIT_SECONDS", 0.1)
-    monkeypatch.setattr("dft.render.batch.cluster.ClusterWorker", {(Workplace, Task): Refused})
+    monkeypatch.setattr("dft.render.batch.crews.cluster.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("dft.render.batch.crews.cluster.ClusterWorker", {(Workplace, Task): Refused})
     room = Room(tuple(machines([2, 2])), Share(2.0), "cpu", Admission(2, (), "two nodes"))
     schedule = SimpleNamespace(num_waiting=2, is_empty=False, stopped=False, tick=lambda: None)
     with (

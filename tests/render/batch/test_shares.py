@@ -11,7 +11,7 @@ import pytest
 
 from dft.analyze.pipeline import analyze
 from dft.engines.processes import Told, WorkerProcess
-from dft.render.batch import engine
+from dft.render.batch.crews import engine
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values
 from dft.render.batch.work import TELL_SECONDS, Passes, _Throttled

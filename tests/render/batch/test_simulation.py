@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dft.render.batch.inputs import Entry
-from dft.render.batch.live import Silent
 from dft.render.batch.plan import BatchOptions, Values, make_jobs
 from dft.render.batch.queueing import Cluster, Leg, Stage, Work, simulate
+from dft.render.batch.reporting.live import Silent
 from dft.render.batch.schedule import Schedule
 from dft.render.batch.simulation import (
     Planner,

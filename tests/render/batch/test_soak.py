@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from dft.cli import cli
 from dft.configs.errors import BackendUnavailableError, CorruptVideoError, EngineError, SettingError
-from dft.render.batch import vitals
-from dft.render.batch.soak import soak
-from dft.render.batch.vitals import Trend, Vitals
+from dft.render.batch.endurance import vitals
+from dft.render.batch.endurance.soak import soak
+from dft.render.batch.endurance.vitals import Trend, Vitals
 from dft.render.batch.work import Passes
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="/proc tells how a process is")

@@ -10,14 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from math import ceil, floor
 from pathlib import Path
 
-from ...configs.console import count
-from ...configs.errors import EngineError
-from ...configs.version import VERSION
-from ...engines.cluster import Node, ask
-from ...engines.cluster_worker import Share
-from ...engines.devices import choose_device, gpus
-from ...trackio.atomic import translate_os_error
-from .admission import CORES_PER_GPU_STREAM, CORES_PER_STREAM, Admission, Machine, admit
+from ....configs.console import count
+from ....configs.errors import EngineError
+from ....configs.version import VERSION
+from ....engines.cluster import Node, ask
+from ....engines.cluster_worker import Share
+from ....engines.devices import choose_device, gpus
+from ....trackio.atomic import translate_os_error
+from ..admission import CORES_PER_GPU_STREAM, CORES_PER_STREAM, Admission, Machine, admit
 
 log = logging.getLogger(__name__)
 

@@ -16,21 +16,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...analyze.parallel import Helpers
-from ...configs.analysis import AnalyzeSettings
-from ...configs.errors import DftError, EngineError
-from ...configs.rendering import RenderSettings
-from ...configs.settings import as_values, build
-from ...engines.cluster import Node, ask, joined, living_nodes
-from ...engines.cluster_worker import ClusterWorker, Share
-from ...engines.processes import Died, Failed, NodeLost, OpenWork, Ready, Told, Worker
-from .admission import Admission
+from ....analyze.parallel import Helpers
+from ....configs.analysis import AnalyzeSettings
+from ....configs.errors import DftError, EngineError
+from ....configs.rendering import RenderSettings
+from ....configs.settings import as_values, build
+from ....engines.cluster import Node, ask, joined, living_nodes
+from ....engines.cluster_worker import ClusterWorker, Share
+from ....engines.processes import Died, Failed, NodeLost, OpenWork, Ready, Told, Worker
+from ..admission import Admission
+from ..plan import BatchOptions, Job
+from ..schedule import Schedule
+from ..state import FILES
+from ..work import Made, Passes, Task, Workplace, working
 from .local import Crew
 from .nodes import A_LOOK, Room, check_same, check_sight, facts_here, places, survey, versions_here
-from .plan import BatchOptions, Job
-from .schedule import Schedule
-from .state import FILES
-from .work import Made, Passes, Task, Workplace, working
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ def look_again(paths: Iterable[Path]) -> None:
 
 @dataclass(frozen=True)
 class ClusterEngine:
-    """A Ray cluster; implements :class:`dft.render.batch.engine.Engine`.
+    """A Ray cluster; implements :class:`dft.render.batch.crews.engine.Engine`.
 
     Attributes:
         room: What there is.
@@ -215,17 +215,17 @@ class ClusterEngine:
 
     @property
     def admission(self) -> Admission:
-        """See :class:`dft.render.batch.engine.Engine`."""
+        """See :class:`dft.render.batch.crews.engine.Engine`."""
         return self.room.admission
 
     @property
     def kind(self) -> str:
-        """See :class:`dft.render.batch.engine.Engine`."""
+        """See :class:`dft.render.batch.crews.engine.Engine`."""
         return self.room.device
 
     @property
     def job_threads(self) -> int | None:
-        """See :class:`dft.render.batch.engine.Engine`."""
+        """See :class:`dft.render.batch.crews.engine.Engine`."""
         return self.room.threads
 
     def prepared(self, jobs: Sequence[Job]) -> list[Job]:
@@ -248,7 +248,7 @@ class ClusterEngine:
         check_sight(self.room.nodes, folder, self.needed)
 
     def crew(self, place: Workplace, schedule: Schedule) -> Crew:
-        """See :class:`dft.render.batch.engine.Engine`."""
+        """See :class:`dft.render.batch.crews.engine.Engine`."""
 
         def check(node: Node) -> None:
             (facts,) = ask([node], facts_here, self.device, A_LOOK)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...configs.errors import BackendUnavailableError
+from ....configs.errors import BackendUnavailableError
 
 PROC = Path("/proc")
 CONFIDENCE = 0.95

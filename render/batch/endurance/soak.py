@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...analyze.pipeline import analyze
-from ...configs.console import count
-from ...configs.errors import EngineError, SettingError
-from ...configs.hardware import num_cores
-from ...engines.processes import Died, Done, Failed, Told, WorkerProcess
-from ..pipeline import render
-from .faults import Fault
-from .inputs import find_inputs
-from .plan import STEPS, Job, Step, Values, make_jobs
+from ....analyze.pipeline import analyze
+from ....configs.console import count
+from ....configs.errors import EngineError, SettingError
+from ....configs.hardware import num_cores
+from ....engines.processes import Died, Done, Failed, Told, WorkerProcess
+from ...pipeline import render
+from ..faults import Fault
+from ..inputs import find_inputs
+from ..plan import STEPS, Job, Step, Values, make_jobs
+from ..work import Passes, Task, Workplace, working
 from .vitals import LEAST_SAMPLES, Trend, Vitals
-from .work import Passes, Task, Workplace, working
 
 PROFILE = "dft_soak 1.0"
 PASSES = Passes(analyze, render)
@@ -139,7 +139,7 @@ class Samples:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """``(N, 4)`` int64, see :meth:`dft.render.batch.vitals.Trend.of`."""
+        """``(N, 4)`` int64, see :meth:`dft.render.batch.endurance.vitals.Trend.of`."""
         return self._rows[: self._num]
 
 

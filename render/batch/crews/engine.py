@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from ...configs.hardware import num_cores
-from ...engines.devices import DeviceChoice, choose_device
-from .admission import Admission, Machine, admit
+from ....configs.hardware import num_cores
+from ....engines.devices import DeviceChoice, choose_device
+from ..admission import Admission, Machine, admit
+from ..pictures import picture_sizes
+from ..plan import BatchOptions, Job
+from ..schedule import Schedule
+from ..work import Workplace
 from .local import Crew
-from .pictures import picture_sizes
-from .plan import BatchOptions, Job
-from .schedule import Schedule
-from .work import Workplace
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .schedule import Record, View
+from ..schedule import Record, View
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 
-from ...engines.processes import Died, Done, Failed, NodeLost, Told, Worker, WorkerProcess
-from .schedule import Schedule
-from .work import Task, Workplace, Worn, working
+from ....engines.processes import Died, Done, Failed, NodeLost, Told, Worker, WorkerProcess
+from ..schedule import Schedule
+from ..work import Task, Workplace, Worn, working
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...engines.devices import DeviceChoice, open_decoder
-from ...engines.stills.jpeg import whole_jpeg
-from ...engines.stills.reader import FOR_EYES
+from ....engines.devices import DeviceChoice, open_decoder
+from ....engines.stills.jpeg import whole_jpeg
+from ....engines.stills.reader import FOR_EYES
 
 NUM_STILLS = 4
 WIDTH = 360  # pixels

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...configs.console import count
-from ...trackio.atomic import atomic_output
-from .admission import Admission
-from .faults import Fault, is_degraded
+from ....configs.console import count
+from ....trackio.atomic import atomic_output
+from ..admission import Admission
+from ..faults import Fault, is_degraded
+from ..plan import BatchOptions
+from ..schedule import Record, Status
+from ..work import Made
 from .live import per_hour
-from .plan import BatchOptions
-from .schedule import Record, Status
-from .work import Made
 
 PROFILE = "dft_batch 1.0"
 REPORT_NAME, PAGE_NAME = "batch.json", "batch.html"

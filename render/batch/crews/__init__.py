@@ -1,0 +1,1 @@
+"""Who does the steps: processes of this machine, or of a Ray cluster."""
