@@ -160,13 +160,14 @@ def test_killed_at_any_moment_it_comes_to_the_same(undisturbed, folder, tmp_path
             process.communicate()
             status, report, stderr = run(*given)
         else:
-            os.kill(workers_of(process)[0], signal.SIGKILL)
+            for worker in workers_of(process):  # all of them: one may have nothing left to do
+                os.kill(worker, signal.SIGKILL)
             out, err = process.communicate(timeout=120)
             status, report, stderr = process.returncode, json.loads(out), err.decode()
     assert status == 0, stderr
     assert report["failed"] == 0 and report["done"] + report["skipped"] == 2
     if whom == "worker":
-        assert [fault["kind"] for video in report["videos"] for fault in video["faults"]] == ["died"]
+        assert {fault["kind"] for video in report["videos"] for fault in video["faults"]} == {"died"}
         assert report["recovery_rate"] == 1.0
     for name in ("talk", "cut"):
         ours, theirs = (place / f"{name}.tracks.parquet" for place in (output, undisturbed[3]))
