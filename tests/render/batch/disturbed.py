@@ -81,8 +81,17 @@ def kill_all(process: "subprocess.Popen[str]") -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     for pid in workers:
-        while Path(f"/proc/{pid}").exists() and "State:\tZ" not in _status(pid):
+        while not _is_gone(pid):
             time.sleep(0.005)
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether none of its threads is left: one may still end a call to the system when the first is a zombie."""
+    try:
+        num_threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return num_threads <= 1 and "State:\tZ" in _status(pid)
 
 
 def _status(pid: int) -> str:
