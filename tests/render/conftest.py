@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from dft.engines.probe import scan
+from dft.trackio.files import write_tracks
+from dft.trackio.fingerprint import fingerprint
 from dft.trackio.metadata import DeviceRecord, Shot, TrackMetadata, VideoRecord
 from dft.trackio.schema import SCHEMA
 
@@ -76,3 +81,27 @@ def box() -> Callable[..., tuple[float, float, float, float]]:
 @pytest.fixture(scope="session")
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def two_people(media: Any, tmp_path: Path, make_table: Any, make_metadata: Any) -> Callable[..., Path]:
+    """A noisy video with a track file beside it, which says where two people are."""
+
+    def make(size: tuple[int, int], num_frames: int, boxes: tuple[Any, Any]) -> Path:
+        def noisy(number: int) -> Any:
+            shape = size[1] // 10, size[0] // 10, 3
+            picture = np.random.default_rng(number).integers(60, 120, shape).astype(np.uint8)
+            return np.kron(picture, np.ones((10, 10, 1), np.uint8))
+
+        path: Path = media.write(
+            tmp_path / "in.mp4", media.recipe(num_frames=num_frames, size=size, name="in.mp4"), noisy
+        )
+        index = scan(path)
+        with av.open(str(path)) as container:
+            time_base = container.streams.video[0].time_base
+        metadata = make_metadata(num_frames, size, time_base=time_base, sha256=fingerprint(path))
+        rows = [("A", "left", boxes[0]), ("B", "right", boxes[1])]
+        write_tracks(path.with_suffix(".tracks.parquet"), make_table(rows, num_frames, index.pts), metadata)
+        return path
+
+    return make

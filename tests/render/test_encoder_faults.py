@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import av
-import numpy as np
 import pytest
 
 from dft.configs.errors import BackendUnavailableError, EncoderBusyError, EngineError, MemoryFullError
@@ -13,11 +12,8 @@ from dft.engines.cpu.compose import OpenCvCompositor
 from dft.engines.cpu.decode import PyAvDecoder
 from dft.engines.cpu.encode import PyAvEncoder
 from dft.engines.devices import DeviceChoice
-from dft.engines.probe import scan
 from dft.render import encoding, job, pipeline
 from dft.render.pipeline import render
-from dft.trackio.files import write_tracks
-from dft.trackio.fingerprint import fingerprint
 
 SIZE, N = (160, 90), 50
 BUSY = "all sessions of NVENC are at work; got error 10"
@@ -92,18 +88,8 @@ def card(monkeypatch):
 
 
 @pytest.fixture
-def video(media, tmp_path, make_table, make_metadata):
-    def noisy(number):
-        picture = np.random.default_rng(number).integers(60, 120, (SIZE[1] // 10, SIZE[0] // 10, 3)).astype(np.uint8)
-        return np.kron(picture, np.ones((10, 10, 1), np.uint8))
-
-    path = media.write(tmp_path / "in.mp4", media.recipe(num_frames=N, size=SIZE, name="in.mp4"), noisy)
-    with av.open(str(path)) as container:
-        time_base = container.streams.video[0].time_base
-    metadata = make_metadata(N, SIZE, time_base=time_base, sha256=fingerprint(path))
-    rows = [("A", "left", (35, 30, 51, 50)), ("B", "right", (105, 35, 121, 55))]
-    write_tracks(path.with_suffix(".tracks.parquet"), make_table(rows, N, scan(path).pts), metadata)
-    return path
+def video(two_people):
+    return two_people(SIZE, N, ((35, 30, 51, 50), (105, 35, 121, 55)))
 
 
 def rendered(video, tmp_path, **values):

@@ -5,17 +5,13 @@ import logging
 from dataclasses import replace
 
 import av
-import numpy as np
 import pytest
 
 from dft.configs.errors import BackendUnavailableError, EngineError, OutputError
 from dft.configs.rendering import EncodeSettings, OutputSettings, RenderSettings
 from dft.engines.cpu.encode import PyAvEncoder
-from dft.engines.probe import scan
 from dft.render import encoding, pipeline
 from dft.render.pipeline import render
-from dft.trackio.files import write_tracks
-from dft.trackio.fingerprint import fingerprint
 
 SIZE, N, SEGMENT = (320, 180), 100, 12.5
 SETTINGS = RenderSettings(
@@ -83,18 +79,8 @@ def rungs(monkeypatch):
 
 
 @pytest.fixture
-def video(media, tmp_path, make_table, make_metadata):
-    def noisy(number):
-        picture = np.random.default_rng(number).integers(60, 120, (SIZE[1] // 10, SIZE[0] // 10, 3)).astype(np.uint8)
-        return np.kron(picture, np.ones((10, 10, 1), np.uint8))
-
-    path = media.write(tmp_path / "in.mp4", media.recipe(num_frames=N, size=SIZE, name="in.mp4"), noisy)
-    with av.open(str(path)) as container:
-        time_base = container.streams.video[0].time_base
-    metadata = make_metadata(N, SIZE, time_base=time_base, sha256=fingerprint(path))
-    rows = [("A", "left", (70, 60, 102, 100)), ("B", "right", (210, 70, 242, 110))]
-    write_tracks(path.with_suffix(".tracks.parquet"), make_table(rows, N, scan(path).pts), metadata)
-    return path
+def video(two_people):
+    return two_people(SIZE, N, ((70, 60, 102, 100), (210, 70, 242, 110)))
 
 
 def decoded(path):

@@ -1,6 +1,5 @@
 """A batch of real videos through both passes: what is wrong with some, kills, and going on."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +16,8 @@ from click.testing import CliRunner
 
 from dft.cli import cli
 
-SRC = str(Path(sys.modules["dft"].__path__[0]).parent)
+from .disturbed import SRC, pictures, workers_of
+
 FAST = ["--preset", "ultrafast", "--size", "320x180", "--chunk-seconds", "0.8", "--segment-seconds", "0.8"]
 
 
@@ -58,18 +58,6 @@ def run(*words):
     environment = {**os.environ, "PYTHONPATH": SRC}
     done = subprocess.run(command(*words), capture_output=True, text=True, check=False, env=environment, timeout=300)
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else None, done.stderr
-
-
-def pictures(path: Path) -> str:
-    """Digest of every decoded picture with its time, and of the sound's packets."""
-    digest = hashlib.sha256()
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            digest.update(f"{frame.pts}".encode() + frame.to_ndarray().tobytes())
-    with av.open(str(path)) as container:
-        for packet in container.demux(audio=0):
-            digest.update(bytes(packet))
-    return digest.hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +114,6 @@ def wait_for(process, condition):
         time.sleep(0.005)
 
 
-def workers_of(process) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
 MOMENTS = {
     "a chunk is finished": lambda output: any(output.glob(".*.chunks/chunk-*.npz")),
     "tracks are there": lambda output: any(output.glob("*.parquet")),
@@ -167,7 +151,8 @@ def test_killed_at_any_moment_it_comes_to_the_same(undisturbed, folder, tmp_path
     assert status == 0, stderr
     assert report["failed"] == 0 and report["done"] + report["skipped"] == 2
     if whom == "worker":
-        assert {fault["kind"] for video in report["videos"] for fault in video["faults"]} == {"died"}
+        kinds = [fault["kind"] for video in report["videos"] for fault in video["faults"]]
+        assert kinds in (["died"], ["died"] * 2)
         assert report["recovery_rate"] == 1.0
     for name in ("talk", "cut"):
         ours, theirs = (place / f"{name}.tracks.parquet" for place in (output, undisturbed[3]))

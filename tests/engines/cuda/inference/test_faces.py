@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dft.engines.cuda import faces
@@ -64,12 +64,14 @@ def assert_same(found, wanted):
     for ours, theirs in zip(found, wanted, strict=True):
         assert len(ours) == len(theirs)
         np.testing.assert_array_equal(ours.scores, theirs.scores)
-        np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, rtol=1e-5, atol=1e-3)
-        np.testing.assert_allclose(ours.landmarks, theirs.landmarks, rtol=1e-5, atol=1e-3)  # means of many candidates
+        np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, rtol=1e-6, atol=5e-5)
+        # a last bit in the heads moves the CPU's own landmarks by up to 2e-4 where they lie far apart and weigh little
+        np.testing.assert_allclose(ours.landmarks, theirs.landmarks, rtol=1e-6, atol=5e-4)
         assert ours.boxes_xyxy.dtype == ours.scores.dtype == ours.landmarks.dtype == np.float32
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([0.0, 0.02, 0.3, 1.0]), st.floats(0.05, 0.9))
+@example(53774, 3, 1.0, 0.09375)  # such landmarks
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_faces_are_those_of_the_cpu(kernels, seed, num, confident, min_score):
     outputs = random_outputs(seed, num, confident)
