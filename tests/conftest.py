@@ -5,6 +5,7 @@ is, whatever the codec did to it (see :func:`read_number`).
 """
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -190,6 +191,13 @@ class Media:
         """A video of other pictures, written now."""
         write_video(path, recipe, pictures)
         return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts() -> None:
+    """Ctrl-C reaches the tests, and what they start: shells have it ignored by what they run in the background."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
