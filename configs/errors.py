@@ -22,6 +22,7 @@ DftError
     |   +-- EncoderBusyError                       all sessions of a GPU's encoder are at work
     +-- ModelError            (ValueError)         weights missing or not the ones expected
     +-- MemoryFullError       (MemoryError)        of the GPU or of the machine
+    +-- DeviceLostError                            a GPU that was there does not answer any more
 
 Each is one line: what went wrong, what was got, what was expected, what to do.
 """
@@ -162,3 +163,7 @@ class ModelError(EngineError, ValueError):
 
 class MemoryFullError(EngineError, MemoryError):
     """The memory of the GPU or of the machine is full; what needs less of it may go on."""
+
+
+class DeviceLostError(EngineError):
+    """A GPU that was there does not answer any more."""

@@ -16,8 +16,9 @@ from ..configs.errors import BackendUnavailableError
 from ..configs.hardware import gpu_uuids, num_cores, why_no_cuda
 from .cuda.available import why_unusable
 from .cuda.context import spare_memory
-from .cuda.gpus import VisibleGpu, gpu_names, only, visible_gpus
+from .cuda.gpus import NONE, VisibleGpu, gpu_names, only, visible_gpus
 from .cuda.usage import Usage, gpu_usage, together
+from .memory import is_full
 from .processes import SAME
 from .protocols import (
     FOR_ANALYSIS,
@@ -108,6 +109,11 @@ def environments(device: DeviceChoice) -> tuple[Mapping[str, str], ...]:
     return tuple(map(only, gpu_names() if device.kind == "cuda" else ())) or (SAME,)
 
 
+def environment_on_cpu() -> Mapping[str, str]:
+    """What the environment of a process says that is not to use a GPU."""
+    return NONE
+
+
 def transferred_bytes(device: DeviceChoice) -> int | None:
     """Bytes that crossed between host and GPU in this process so far; None on the CPU."""
     if device.kind == "cpu":
@@ -123,6 +129,23 @@ def finish(device: DeviceChoice) -> None:
         import cupy
 
         cupy.cuda.Device().synchronize()
+
+
+def why_lost(device: DeviceChoice) -> str | None:
+    """Why the GPU that this process is to work on, or works on, does not answer; None if it does, and of the CPU.
+
+    CUDA does not answer a process in which a kernel went wrong either: whether it was the GPU, a new process can tell.
+    """
+    if device.kind == "cpu":
+        return None
+    if (reason := why_no_cuda()) is not None:
+        return reason
+    try:
+        spare_memory()
+        finish(device)
+    except Exception as error:  # whatever the library raises
+        return None if is_full(error) else " ".join(str(error).split())
+    return None
 
 
 def usage(device: DeviceChoice) -> Usage | None:

@@ -13,6 +13,7 @@ from ...configs.hardware import gpu_uuids
 from .usage import Memory, gpu_memory
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+NONE = {VISIBLE: ""}  # environment of a process that sees no GPU
 PART = "MIG-"  # begins the name of a part of a GPU
 MORE_THAN_ENGINES = 1
 """Processes on a GPU beyond its NVDEC engines, so that no engine waits for a process that is at something else. On an

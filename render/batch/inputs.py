@@ -10,6 +10,7 @@ from ...configs.analysis import AnalyzeSettings
 from ...configs.errors import DftError, SettingError, VideoNotFoundError, VideoUnreadableError
 from ...configs.rendering import RenderSettings
 from ...configs.settings import Setting, all_settings
+from .stalls import in_time
 
 VIDEO_SUFFIXES = {
     ".3gp", ".avi", ".dv", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
@@ -62,13 +63,13 @@ def find_inputs(given: Sequence[Path], output: Path) -> Inputs:
 
     Raises:
         VideoNotFoundError: There is no such file, or no video in a folder.
-        VideoUnreadableError: It is a pipe or a device.
+        VideoUnreadableError: It is a pipe or a device, or does not answer.
         SettingError: A manifest is not right, or ``output`` lies in a folder that is searched.
     """
     entries: list[Entry] = []
     ignored: list[Path] = []
     for path in given:
-        if path.is_dir():
+        if in_time(path.is_dir, path):
             found = _in_folder(path, output)
             entries += found.entries
             ignored += found.ignored
@@ -101,7 +102,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _check_file(path: Path, where: str = "") -> None:
-    if not path.exists():
+    if not in_time(path.exists, path):
         raise VideoNotFoundError(f"{where}there is no video {path}", hint="check the path")
     if not path.is_file():
         raise VideoUnreadableError(
@@ -119,7 +120,7 @@ def read_manifest(path: Path) -> list[Entry]:
 
     Raises:
         VideoNotFoundError: There is no such manifest, or a video is missing.
-        VideoUnreadableError: A video is a folder, a pipe or a device.
+        VideoUnreadableError: A video is a folder, a pipe or a device, or does not answer.
         SettingError: A column is missing or unknown, or a value cannot be.
     """
     try:

@@ -48,7 +48,7 @@ def batch(
     Raises:
         DftError: The inputs or the output folder are not right, before any work.
         OutputError: The state cannot be written; the report is, if there is room for it.
-        EngineError: No node of a cluster is left; the report is written.
+        EngineError: No GPU, or no node of a cluster, is left; the report is written.
         KeyboardInterrupt: It was interrupted; the report is written all the same.
     """
     values, options = values or Values({}, {}), options or BatchOptions()

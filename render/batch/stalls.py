@@ -12,12 +12,12 @@ T = TypeVar("T")
 ANSWER_SECONDS = 60.0  # for two MiB, from a drive that may have to spin up
 
 
-def in_time(read: Callable[[], T], video: Path) -> T:
+def in_time(read: Callable[[], T], path: Path) -> T:
     """What ``read`` returns; it is left alone in its thread if it takes too long.
 
     Args:
-        read: Reads a part of the video.
-        video: The file, for the error.
+        read: Reads a part of a file, or asks for it.
+        path: The file, for the error.
 
     Raises:
         VideoUnreadableError: It takes longer than :data:`ANSWER_SECONDS`.
@@ -39,6 +39,6 @@ def in_time(read: Callable[[], T], video: Path) -> T:
         raise errors[0]
     if not answers:
         raise VideoUnreadableError(
-            f"{video} does not answer", got=f"nothing within {ANSWER_SECONDS:g} s", hint="is its drive there?"
+            f"{path} does not answer", got=f"nothing within {ANSWER_SECONDS:g} s", hint="is its drive there?"
         )
     return answers[0]

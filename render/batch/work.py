@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...configs.errors import DftError, EngineError
+from ...configs.errors import DeviceLostError, DftError, EngineError
 from ...engines.cuda.shared import keeping_open
 from ...engines.processes import Tell, Work
 from .faults import Fault, fault_of, recovered
@@ -49,6 +49,10 @@ class Passes:
     render: Callable[..., Any]
 
 
+def never_lost() -> None:
+    """Of the CPU, which always answers."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """What every worker needs to know.
@@ -56,10 +60,12 @@ class Workplace:
     Attributes:
         passes: What does the work.
         folder: The batch's own folder.
+        why_lost: Asked in the worker's process: why its GPU does not answer, or None.
     """
 
     passes: Passes
     folder: Path
+    why_lost: Callable[[], str | None] = never_lost
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,15 @@ class Worn:
 
 @contextmanager
 def working(place: Workplace) -> Iterator[Work[Task]]:
-    """Do tasks, one after another, in a process of its own; each ends by telling ``Made`` or a ``Fault``."""
+    """Do tasks, one after another, in a process of its own; each ends by telling ``Made`` or a ``Fault``.
+
+    Raises:
+        DeviceLostError: The GPU does not answer, from the start. If it does so later, what the task raises.
+    """
     import cv2
+
+    if (reason := place.why_lost()) is not None:
+        raise DeviceLostError("the GPU does not answer", got=reason)
 
     # OpenCV keeps 900 bytes for each thread that has it share out work; the stages of a pass fill the cores anyway
     cv2.setNumThreads(1)
@@ -118,6 +131,8 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
         try:
             tell(_do(task, place.passes, _Throttled(tell)))
         except Exception as error:  # whatever a pass raises is this video's alone
+            if place.why_lost() is not None:
+                raise  # or the GPU's: a new process will know
             tell(fault_of(task.step, error))
             if isinstance(error, EngineError) or not isinstance(error, DftError):
                 tell(Worn())

@@ -23,6 +23,7 @@ from ....configs.rendering import RenderSettings
 from ....configs.settings import as_values, build
 from ....engines.cluster import Node, ask, joined, living_nodes
 from ....engines.cluster_worker import ClusterWorker, Share
+from ....engines.devices import DeviceChoice, why_lost
 from ....engines.processes import Died, Failed, NodeLost, OpenWork, Ready, Told, Worker
 from ..admission import Admission
 from ..plan import BatchOptions, Job
@@ -259,9 +260,9 @@ class ClusterEngine:
         most = sum(places(node, room.share) for node in room.nodes) - 1
         helpers = ClusterHelpers(room.share, most, self.options.split_seconds)
         passes = Passes(partial(place.passes.analyze, helpers=helpers), place.passes.render)
-        return ClusterCrew(
-            room, Nodes(room, check), replace(place, passes=passes), schedule, self.options.stall_seconds
-        )
+        device = DeviceChoice(room.device, "the nodes have it")
+        place = replace(place, passes=passes, why_lost=partial(why_lost, device))
+        return ClusterCrew(room, Nodes(room, check), place, schedule, self.options.stall_seconds)
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from ....configs.hardware import num_cores
-from ....engines.devices import DeviceChoice, choose_device
+from ....engines.devices import DeviceChoice, choose_device, environment_on_cpu, why_lost
 from ..admission import Admission, Machine, admit
 from ..pictures import picture_sizes
 from ..plan import BatchOptions, Job
@@ -49,12 +50,14 @@ class LocalEngine:
         admission: How many at once, and why.
         pictures: Coded width and height of those for which they are known.
         stall_seconds: A video without progress for so long is begun again.
+        spare: Videos at once on the CPU, if all GPUs are lost; 0 if it is not to have them.
     """
 
     device: DeviceChoice
     admission: Admission
     pictures: Mapping[Path, tuple[int, int]]
     stall_seconds: float
+    spare: int = 0
 
     @classmethod
     def of(cls, device_name: str, options: BatchOptions, videos: Sequence[Path]) -> "LocalEngine":
@@ -63,7 +66,10 @@ class LocalEngine:
         pictures = picture_sizes(videos) if device.kind == "cuda" else {}
         largest = max((width * height for width, height in pictures.values()), default=None)
         machine = Machine.of(device, rendering="render" in options.steps)
-        return cls(device, admit(machine, options.streams, len(videos), largest), pictures, options.stall_seconds)
+        admission = admit(machine, options.streams, len(videos), largest)
+        may_change = device.kind == "cuda" and device_name == "auto"
+        spare = admit(Machine(machine.cores), options.streams, len(videos)).streams if may_change else 0
+        return cls(device, admission, pictures, options.stall_seconds, spare)
 
     @property
     def kind(self) -> str:
@@ -84,4 +90,6 @@ class LocalEngine:
 
     def crew(self, place: Workplace, schedule: Schedule) -> Crew:
         """See :class:`Engine`."""
-        return Crew(self.admission.environments(self.device), place, schedule, self.stall_seconds)
+        place = replace(place, why_lost=partial(why_lost, self.device))
+        spare = [environment_on_cpu()] * self.spare
+        return Crew(self.admission.environments(self.device), place, schedule, self.stall_seconds, spare)

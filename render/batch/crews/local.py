@@ -4,11 +4,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from multiprocessing.connection import wait
 
+from ....configs.console import count
+from ....configs.errors import DeviceLostError, DftError, EngineError
 from ....engines.processes import Died, Done, Failed, NodeLost, Told, Worker, WorkerProcess
 from ..schedule import Schedule
-from ..work import Task, Workplace, Worn, working
+from ..work import Task, Workplace, Worn, never_lost, working
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +28,19 @@ class Crew:
         place: What they need to know.
         schedule: What they are to do.
         stall_seconds: One that says nothing for so long is killed.
+        spare: The same of processes on the CPU, which go on when all GPUs are lost; none if the CPU is not to.
     """
 
     def __init__(
-        self, seats: Sequence[Mapping[str, str]], place: Workplace, schedule: Schedule, stall_seconds: float
+        self,
+        seats: Sequence[Mapping[str, str]],
+        place: Workplace,
+        schedule: Schedule,
+        stall_seconds: float,
+        spare: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        self._seats, self._place, self._schedule, self._stall_seconds = seats, place, schedule, stall_seconds
+        self._seats, self._place, self._schedule, self._stall_seconds = list(seats), place, schedule, stall_seconds
+        self._spare, self._closed = spare, set[int]()  # seats whose GPU is lost
         self._workers: dict[int, Worker[Task]] = {}  # by their seats, which are their numbers
         self._pictures: dict[Worker[Task], tuple[int, int] | None] = {}  # of the video that each had last
         self._worn: set[Worker[Task]] = set()
@@ -52,6 +62,7 @@ class Crew:
         """Do everything that is to be done, or until too much has failed.
 
         Raises:
+            EngineError: No GPU is left.
             OutputError: The state cannot be written.
         """
         while True:
@@ -86,7 +97,7 @@ class Crew:
         """Where the fewest are at work on the same GPU; a process that is there already comes before a new one."""
         taken = {worker.number for worker in self._at_work}
         load = Counter(tuple(self._seats[seat].items()) for seat in taken)
-        free = [seat for seat in range(len(self._seats)) if seat not in taken]
+        free = [seat for seat in range(len(self._seats)) if seat not in taken | self._closed]
         return min(
             free,
             key=lambda seat: (load[tuple(self._seats[seat].items())], seat not in self._workers, seat),
@@ -122,7 +133,26 @@ class Crew:
             self._schedule.lost(number, task, "died", f"died ({message.how})", with_node=isinstance(message, NodeLost))
         elif isinstance(message, Failed):
             self._drop(worker)
-            self._schedule.lost(number, task, "died", f"gave up ({message.error!r})")
+            how = str(message.error) if isinstance(message.error, DftError) else repr(message.error)
+            is_lost = isinstance(message.error, DeviceLostError)
+            self._schedule.lost(number, task, "died", f"gave up ({how})", with_node=is_lost)
+            if is_lost:
+                self._close(worker.number, how)
+
+    def _close(self, lost: int, how: str) -> None:
+        """Nothing more is done where a seat's GPU is; on the others, or else on the CPU."""
+        closed = {seat for seat, environment in enumerate(self._seats) if environment == self._seats[lost]}
+        if closed <= self._closed:
+            return
+        log.warning("%s: no more is given to it%s", how, self._where(lost))
+        self._closed |= closed
+        if len(self._closed) < len(self._seats):
+            return
+        if not self._spare:
+            raise EngineError("no GPU is left", got=how, hint="once there is one, the same command goes on")
+        log.warning("no GPU is left: the CPU goes on, with %s at once", count(len(self._spare), "video"))
+        self._seats += self._spare
+        self._spare, self._place = (), replace(self._place, why_lost=never_lost)
 
     def _end_hung(self) -> None:
         now = time.monotonic()

@@ -119,8 +119,13 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(engine, "choose_device", lambda _: DeviceChoice("cuda", "there is a GPU"))
     monkeypatch.setattr(admission, "gpus", lambda _: (gpu(engines=1), gpu(engines=1)))
     monkeypatch.setattr(admission, "num_cores", lambda: 32)
+    monkeypatch.setattr(engine, "why_lost", nothing_lost)
     names = ("1", "GPU-5a")
     monkeypatch.setattr(admission, "environments", lambda _: tuple({"CUDA_VISIBLE_DEVICES": name} for name in names))
+
+
+def nothing_lost(_: DeviceChoice) -> None:
+    """They are there, as far as the batch's processes know."""
 
 
 def where_analyze(video: Path, output: Path, **more):

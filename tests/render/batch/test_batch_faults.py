@@ -192,6 +192,29 @@ def takes_the_drive_away(video, output, **more):
     return fake_analyze(video, output, **more)
 
 
+@pytest.mark.parametrize("given", ["list.csv", "b.mp4", "in"])
+def test_a_drive_that_is_gone_before_is_told_before_any_work(files, tmp_path, monkeypatch, given):
+    folder, answers, stat = files(a="good", b="good"), threading.Event(), Path.stat
+    (folder / "list.csv").write_text("video\na.mp4\nb.mp4\n")
+    gone = folder if given == "in" else folder / "b.mp4"
+
+    def held_up(path, **more):
+        if path == gone:
+            answers.wait()
+        return stat(path, **more)
+
+    monkeypatch.setattr(stalls, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(Path, "stat", held_up)
+    try:
+        with pytest.raises(
+            VideoUnreadableError, match=rf"{gone.name} does not answer; got nothing within 0\.2 s; is its"
+        ):
+            run(folder if given == "in" else folder / given, tmp_path / "out", Passes(fake_analyze, fake_render))
+    finally:
+        answers.set()
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("kind", ["manifest", "file"])
 def test_a_pipe_is_told_before_any_work(tmp_path, kind):
     os.mkfifo(tmp_path / "live.mp4")
