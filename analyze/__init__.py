@@ -5,7 +5,7 @@
 ``shots``; ``identity/``: ``tracklets`` -> ``purity`` -> ``chains`` -> ``persons`` (``crowd``, ``affinity``,
 ``assignment``); ``outcome/``: ``rows`` -> ``gaps`` -> ``sides`` -> ``suspects`` -> the track file. ``reidentify`` in
 ``pipeline.py`` runs the second alone; ``parallel.py`` shares the first out over processes; ``streams.py`` measures it.
-``patience.py``: what gives way when memory is full.
+``patience.py``: what gives way when memory is full. ``commands.py``: its commands.
 """
 
 from ..configs.callable_module import make_callable

@@ -14,6 +14,7 @@ preview      a small proof, and stills
 batch/       many videos at once
 bench        both passes against the machine's limits
 demo         a video to try it on (``scene``, ``portraits``)
+commands     the commands of this pass
 """
 
 from ..configs.callable_module import make_callable

@@ -49,14 +49,6 @@ class Job:
     watch: Stopwatch
 
 
-def output_paths(output: Path, settings: RenderSettings) -> dict[str | None, Path]:
-    """Where the outputs lie, by name: ``talk.mp4``, or ``talk.left.mp4`` and ``talk.right.mp4``."""
-    return {
-        name: output if name is None else output.with_name(f"{output.stem}.{name}{output.suffix}")
-        for name in outputs(settings.output)
-    }
-
-
 def tracks_path(video: Path, tracks: Path | str | None) -> Path:
     """The track file that is meant; ``in.tracks.parquet`` beside the video if none is given."""
     return Path(tracks) if tracks is not None else default_tracks_path(video)

@@ -18,7 +18,8 @@ from ..trackio.atomic import atomic_output, check_output
 from ..trackio.fingerprint import fingerprint
 from .camera.plan import CameraPlan
 from .encoding import WAIT_SECONDS, SegmentEncoder
-from .job import Job, opened, output_paths, tracks_path
+from .job import Job, opened, tracks_path
+from .presets import output_paths
 from .qc import Input, QualityReport, check_report_path, measure, read_report, write_report
 from .segments import Segment, SegmentStore, divide, segments_of
 from .stopwatch import Stopwatch
@@ -101,7 +102,7 @@ def render(  # noqa: PLR0913 - the public call, with the options of the command
     started = time.perf_counter()
     settings, video, tracks = settings or RenderSettings(), Path(video), tracks_path(Path(video), tracks)
     output = Path(output) if output is not None else default_output(video)
-    paths = output_paths(output, settings)
+    paths = output_paths(output, settings.output)
     for path in paths.values():
         check_output(path, overwrite=overwrite, inputs=(video, tracks))
         check_report_path(path)

@@ -26,6 +26,14 @@ def outputs(settings: OutputSettings) -> tuple[str | None, ...]:
     return ("left", "right") if settings.layout == "separate" else (None,)
 
 
+def output_paths(output: Path, settings: OutputSettings) -> dict[str | None, Path]:
+    """Where they lie, by name: ``talk.mp4``, or ``talk.left.mp4`` and ``talk.right.mp4``."""
+    return {
+        name: output if name is None else output.with_name(f"{output.stem}.{name}{output.suffix}")
+        for name in outputs(settings)
+    }
+
+
 def layout_of(settings: OutputSettings) -> Layout:
     """The layout that the settings ask for, with its dividers and background.
 

@@ -12,7 +12,7 @@ summary      what a track file holds, in numbers
 score        how right a track file is, by one that is known to be right
 plot         what a track file holds, in one picture
 timecode     seconds as people read them
-commands     the commands that correct tracks
+commands     the commands that say what it holds
 edits/       corrections: operations, their log, replay and differences
 interchange/ the formats of other tools: CVAT, MOTChallenge, COCO-VID, CSV
 review/      the page on which doubtful moments are decided: its server, and in static/ what runs in the browser

@@ -18,7 +18,7 @@ _SHARED = set(all_settings(AnalyzeSettings)) & set(all_settings(RenderSettings))
 _RENDERING = [name for name in all_settings(RenderSettings) if name not in _SHARED]
 
 
-@click.command(short_help="Analyze and render many videos, several at once.")
+@click.command("batch", short_help="Analyze and render many videos, several at once.")
 @click.argument("given", metavar="FILES|FOLDERS|MANIFEST.csv...", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, required=True, help="Folder of the results; made if it is not there.")
 @click.option("--only", type=click.Choice(["analyze", "render"]), help="One pass, so that people review in between.")
@@ -77,7 +77,7 @@ def batch_command(
         raise click.exceptions.Exit(1)
 
 
-@click.command(short_help="Analyze and render videos again and again: does anything grow?")
+@click.command("soak", short_help="Analyze and render videos again and again: does anything grow?")
 @click.argument("given", metavar="FILES|FOLDERS|MANIFEST.csv...", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, required=True, help="Report with every sample, JSON.")
 @click.option("--passes", type=click.IntRange(1), default=500, show_default=True, help="Videos in all.")

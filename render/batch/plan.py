@@ -15,7 +15,7 @@ from ...configs.settings import all_settings, build
 from ...engines.join import CONTAINERS
 from ...trackio.atomic import translate_os_error
 from ...trackio.files import SUFFIX
-from ..job import output_paths
+from ..presets import output_paths
 from .inputs import Entry, growing
 
 Step = Literal["analyze", "render"]
@@ -91,7 +91,7 @@ class Job:
 
     def results(self, step: Step) -> tuple[Path, ...]:
         """What a step makes."""
-        return (self.tracks,) if step == "analyze" else tuple(output_paths(self.output, self.rendering).values())
+        return (self.tracks,) if step == "analyze" else tuple(output_paths(self.output, self.rendering.output).values())
 
     @property
     def rank(self) -> tuple[bool, int, int, str]:

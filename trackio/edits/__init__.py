@@ -12,6 +12,7 @@ reading     a track file as it is after its edits
 tracks      which tracks there are
 diff        in which frames two track files differ
 imports     the operations that make one track file into another
+commands    the commands that correct tracks
 
 Imports ``configs`` and the rest of ``trackio`` only.
 """
