@@ -25,6 +25,7 @@ from ..trackio.records import Record
 from .camera.plan import CameraPlan
 
 UNFINISHED = ".partial"
+NOTES = "[!.]*.json"  # those that are whole: hidden ones were being written
 SHORTEST = 0.25  # of a segment's length: a last one that is shorter belongs to the one before
 
 
@@ -227,7 +228,7 @@ class SegmentStore:
             with suppress(OSError):
                 for path in self.folder.glob(f"*{UNFINISHED}*"):
                     path.unlink(missing_ok=True)
-                if not any(self.folder.glob("*.json")):
+                if not any(self.folder.glob(NOTES)):
                     shutil.rmtree(self.folder)
             raise
 
@@ -237,7 +238,7 @@ class SegmentStore:
 
     def _in_folder(self, wanted: set[str]) -> Iterator[_Place]:
         """What a rendering that was stopped has finished."""
-        for note in sorted(self.folder.glob("*.json")):
+        for note in sorted(self.folder.glob(NOTES)):
             with suppress(OSError, ValueError, DftError):
                 encoded = Encoded.from_dict(json.loads(note.read_text(encoding="utf-8")))
                 path = self.path(Segment(encoded.first, encoded.end, encoded.key))
