@@ -134,8 +134,9 @@ def test_clean_passes_are_steady(videos):
     assert report.as_dict()["steady"] is True and len(report.as_text().splitlines()) == 4
 
 
-@pytest.mark.parametrize("bad", [hoarding, littering, spawning])
-@pytest.mark.parametrize("place", ["analyze", "render"])
+@pytest.mark.parametrize(
+    ("place", "bad"), [("analyze", hoarding), ("render", hoarding), ("analyze", littering), ("render", spawning)]
+)
 def test_what_a_pass_keeps_is_found(videos, place, bad):
     work = Passes(bad, clean) if place == "analyze" else Passes(clean, bad)
     report = soak([videos], 25, work=work)
