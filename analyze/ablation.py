@@ -12,7 +12,8 @@ import pyarrow as pa
 from ..configs.analysis import AnalyzeSettings
 from ..configs.settings import build
 from ..trackio.files import TrackFile, read_tracks
-from ..trackio.score import Truth, read_truth, score
+from ..trackio.score import score
+from ..trackio.truth import Truth, read_truth
 from .evidence import EvidenceStore, FinishedChunks
 from .pipeline import analyze, evidence_folder
 from .source import Source

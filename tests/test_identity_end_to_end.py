@@ -14,7 +14,8 @@ from dft.configs.settings import build
 from dft.render.portraits import eileen_collins, grace_hopper
 from dft.render.scene import Key, Scene, SceneShot, write_scene
 from dft.trackio.files import read_tracks
-from dft.trackio.score import Score, read_truth, score
+from dft.trackio.score import Score, score
+from dft.trackio.truth import read_truth
 
 CAST = {"A": grace_hopper, "B": eileen_collins}
 PASSING = SceneShot(  # each goes to the seat of the other; B passes in front of A, and hides her for a moment

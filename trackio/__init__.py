@@ -9,7 +9,7 @@ files        reading and writing, and the match with a video
 atomic       results that are whole or not there
 fingerprint  telling one video file from another
 summary      what a track file holds, in numbers
-score        how right a track file is, by one that is known to be right
+score        how right a track file is, by what is known to be right (``truth``)
 plot         what a track file holds, in one picture
 timecode     seconds as people read them
 commands     the commands that say what it holds

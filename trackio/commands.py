@@ -101,7 +101,8 @@ def score_command(file: Path, truth: Path, iou: float, as_json: bool) -> None:
     from rich.console import Console
 
     from .edits.reading import read_edited
-    from .score import print_score, read_truth, score
+    from .score import print_score, score
+    from .truth import read_truth
 
     made = score(read_edited(file)[0], read_truth(truth), iou)
     if as_json:

@@ -27,8 +27,9 @@ from dft.configs.errors import (
 from dft.trackio.files import TrackFile, write_tracks
 from dft.trackio.metadata import DeviceRecord, Shot, TrackMetadata, VideoRecord
 from dft.trackio.schema import PERSONS, SCHEMA
-from dft.trackio.score import MAX_PRINTED, Truth, WrongRange, print_score, read_truth, score
+from dft.trackio.score import MAX_PRINTED, WrongRange, print_score, score
 from dft.trackio.timecode import format_timecode
+from dft.trackio.truth import Truth, read_truth
 
 LEFT, RIGHT, MIDDLE = 100.0, 1000.0, 500.0
 START_PTS, FRAME_PTS = 500, 40  # in units of 1/1000 s, so 25 frames are one second
