@@ -44,6 +44,7 @@ class Crew:
         self._workers: dict[int, Worker[Task]] = {}  # by their seats, which are their numbers
         self._pictures: dict[Worker[Task], tuple[int, int] | None] = {}  # of the video that each had last
         self._worn: set[Worker[Task]] = set()
+        self._silent: set[Worker[Task]] = set()  # of which nothing was heard yet
         self._at_work: dict[Worker[Task], tuple[int, Task, float]] = {}  # record, step, when it was heard of last
 
     def __enter__(self) -> "Crew":
@@ -91,6 +92,7 @@ class Crew:
     def _hired(self, seat: int) -> Worker[Task]:
         worker = WorkerProcess[Workplace, Task](seat, working, self._place, self._seats[seat])
         self._workers[seat] = worker
+        self._silent.add(worker)
         return worker
 
     def _free_seat(self) -> int | None:
@@ -118,6 +120,7 @@ class Crew:
             if isinstance(message, Died | Failed):
                 self._drop(worker)
             return
+        self._silent.discard(worker)
         number, task, _ = self._at_work[worker]
         if isinstance(message, Told) and isinstance(message.message, Worn):
             self._worn.add(worker)
@@ -160,13 +163,18 @@ class Crew:
             if now - heard > self._stall_seconds:
                 log.warning("%s: no progress for %.0f s: its process is killed", task.job.name, self._stall_seconds)
                 worker.kill()
+                is_lost = worker in self._silent and any(self._seats[worker.number].values())
                 self._drop(worker)
-                self._schedule.lost(number, task, "hung", f"made no progress for {self._stall_seconds:g} s")
+                how = f"made no progress for {self._stall_seconds:g} s"
+                self._schedule.lost(number, task, "hung", how, with_node=is_lost)
+                if is_lost:
+                    self._close(worker.number, "the GPU does not answer")
 
     def _drop(self, worker: Worker[Task]) -> None:
         for known in (self._at_work, self._pictures):
             known.pop(worker, None)
         self._worn.discard(worker)
+        self._silent.discard(worker)
         del self._workers[worker.number]
         worker.end(at_once=True)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from dft.engines import devices
 from dft.engines.cuda.gpus import VisibleGpu
 from dft.engines.devices import DeviceChoice, why_lost
 from dft.render.batch import admission
-from dft.render.batch.crews import engine
+from dft.render.batch.crews import engine, local
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values
 from dft.render.batch.work import Passes
@@ -24,8 +25,10 @@ WRONG = []
 
 
 def ask(folder: Path, device: DeviceChoice) -> str | None:
-    """A GPU is lost if there is a file of its name; and none answers a process in which something went wrong."""
+    """A GPU is lost, or mute, if a file says so; and none answers a process in which something went wrong."""
     own = os.environ["CUDA_VISIBLE_DEVICES"]
+    if (folder / f"mute-{own}").exists():
+        time.sleep(600)
     if (folder / f"lost-{own}").exists():
         return f"CUDA_ERROR_NO_DEVICE: GPU {own} has fallen off the bus"
     return "cudaErrorIllegalAddress" if WRONG else None
@@ -66,11 +69,11 @@ def run(files, tmp_path, monkeypatch, caplog):
     names = ("0", "1")
     monkeypatch.setattr(admission, "environments", lambda _: tuple({"CUDA_VISIBLE_DEVICES": name} for name in names))
 
-    def go(device="auto", lost=(), **contents):
-        for name in lost:
-            (state / f"lost-{name}").touch()
+    def go(device="auto", lost=(), mute=(), stall_seconds=300.0, **contents):
+        for name in (*(f"lost-{one}" for one in lost), *(f"mute-{one}" for one in mute)):
+            (state / name).touch()
         folder, out = files(**contents), tmp_path / "out"
-        options = BatchOptions(("analyze",), streams=2)
+        options = BatchOptions(("analyze",), streams=2, stall_seconds=stall_seconds)
         return batch(
             [folder],
             out,
@@ -96,6 +99,14 @@ def test_one_that_is_not_there_is_left_alone(run, caplog):
     assert len(told) == 1 and "the GPU does not answer; got CUDA_ERROR_NO_DEVICE: GPU 0 has fallen off" in told[0]
     assert "begun again in a new process, from what was finished" in told[0]
     assert caplog.text.count("no more is given to it, CUDA_VISIBLE_DEVICES=0") == 1
+
+
+def test_one_that_says_nothing_is_left_alone_too(run, monkeypatch):
+    monkeypatch.setattr(local, "OPEN_SECONDS", 4.0)
+    report = run(mute=["1"], stall_seconds=4.0, **dict.fromkeys("abcd", "good"))
+    assert report.num("done") == 4 and run.places() == dict.fromkeys("abcd", "on 0")
+    (told,) = (fault for name in "abcd" for fault in faults_of(report, name))
+    assert told.startswith("analyze, hung: its process made no progress for 4 s; begun again")
 
 
 def test_one_that_is_lost_midway_costs_no_video(run, tmp_path):
