@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from types import MappingProxyType
@@ -207,6 +207,33 @@ class WorkerProcess(Generic[A, T]):
         if isinstance(message, Logged):
             message.repeat()
         return message
+
+
+def ask_aside(question: Callable[[], T], seconds: float) -> T:
+    """What ``question`` returns in a process of its own, which then ends, so that nothing stays of what it opens.
+
+    Raises:
+        EngineError: The process died, gave up, or has not answered within ``seconds``.
+    """
+    with WorkerProcess[Callable[[], T], None](0, _asking, question) as worker:
+        worker.begin(0, None)
+        deadline = time.monotonic() + seconds
+        while worker.connection.poll(max(0.0, deadline - time.monotonic())):
+            message = worker.receive()
+            if isinstance(message, Told):
+                worker.dismiss()
+                answer: T = message.message
+                return answer
+            if isinstance(message, Died | Failed):
+                how = message.how if isinstance(message, Died) else message.error
+                raise EngineError("a process that was asked has not answered", got=how)
+        worker.kill()
+        raise EngineError("a process that was asked has not answered", got=f"nothing within {seconds:g} s")
+
+
+@contextmanager
+def _asking(question: Callable[[], Any]) -> Iterator[Work[None]]:
+    yield lambda _, tell: tell(question())
 
 
 class _Forwarding(logging.Handler):

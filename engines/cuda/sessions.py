@@ -1,19 +1,20 @@
 """How many videos a GPU encodes at once: found by trying, as the driver tells nobody its limit."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...configs.errors import BackendUnavailableError, EncoderBusyError
-from ..processes import Died, Failed, Tell, Told, Work, WorkerProcess
+from ...configs.errors import BackendUnavailableError, EncoderBusyError, EngineError
+from ..processes import ask_aside
 from ..protocols import Colour, EncodeOptions
 from .nvenc import NvencEncoder
 
 log = logging.getLogger(__name__)
 
+ANSWER_SECONDS = 120.0
 MOST = 16  # sessions that are tried: each takes memory, and a GPU's engines are busy with fewer
 SMALL = EncodeOptions(256, 144, Fraction(1, 25), Fraction(25), Colour(1, 1, 1), preset="ultrafast")
 
@@ -41,22 +42,8 @@ def count_sessions(most: int = MOST) -> int | None:
 
 def count_sessions_aside() -> int | None:
     """The same in a process that then ends: trying makes a CUDA context, which would take memory for good."""
-    with WorkerProcess(0, _counting, MOST) as worker:
-        worker.begin(0, None)
-        message = worker.receive()
-        while not isinstance(message, Told | Died | Failed):
-            message = worker.receive()
-        worker.dismiss()
-    if isinstance(message, Told):
-        found: int | None = message.message
-        return found
-    log.info("the sessions of NVENC cannot be counted: %s", message)
-    return None
-
-
-@contextmanager
-def _counting(most: int) -> Iterator[Work[None]]:
-    def work(_: None, tell: Tell) -> None:
-        tell(count_sessions(most))
-
-    yield work
+    try:
+        return ask_aside(partial(count_sessions, MOST), ANSWER_SECONDS)
+    except EngineError as error:
+        log.info("the sessions of NVENC cannot be counted: %s", error)
+        return None

@@ -81,6 +81,10 @@ class Admission:
         known = environments(device)
         return [known[seat] for seat in self.seats]
 
+    def unused(self, device: DeviceChoice) -> list[Mapping[str, str]]:
+        """The same for each GPU on which there is no stream."""
+        return [environment for seat, environment in enumerate(environments(device)) if seat not in self.seats]
+
 
 @dataclass(frozen=True)
 class _Limit:

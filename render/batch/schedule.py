@@ -19,6 +19,7 @@ from .state import BatchState, step_key
 from .work import Advanced, Made, Task
 
 Status = Literal["waiting", "running", "done", "skipped", "failed"]
+Place = Literal["node", "gpu"]
 
 PATIENCE_SECONDS = 30.0  # for files that are being written, once nothing else is left to do
 MAX_PASSED = 16  # videos that come before the first one, since their pictures are of the size that is wanted
@@ -38,6 +39,7 @@ class Record:
         faults: What went wrong, in order.
         tries: How often each step was begun.
         nodes_lost: How often its machine was lost.
+        gpus_lost: How often its GPU was, which is not counted as a try.
     """
 
     job: Job
@@ -49,6 +51,7 @@ class Record:
     faults: list[Fault] = field(default_factory=list)
     tries: dict[Step, int] = field(default_factory=dict)
     nodes_lost: dict[Step, int] = field(default_factory=dict)
+    gpus_lost: dict[Step, int] = field(default_factory=dict)
     _first: tuple[float, int] | None = None
 
     def begin(self, step: Step) -> None:
@@ -201,15 +204,16 @@ class Schedule:
             self._end(record, message)
 
     def lost(
-        self, number: int, task: Task, kind: Literal["died", "hung"], how: str, *, with_node: bool = False
+        self, number: int, task: Task, kind: Literal["died", "hung"], how: str, *, with_its: Place | None = None
     ) -> None:
-        """The step's process is gone, or its machine: it is begun again, or given up, if it had not ended before."""
+        """The step's process is gone, or its machine or GPU: it is begun again, or given up, if it had not ended."""
         record = self.records[number]
         if record.status != "running" or record.step != task.step:
             return None
         self._encoding.discard(number)
-        tries = record.tries[task.step]
-        record.nodes_lost[task.step] = nodes_lost = record.nodes_lost.get(task.step, 0) + with_node
+        record.nodes_lost[task.step] = nodes_lost = record.nodes_lost.get(task.step, 0) + (with_its == "node")
+        record.gpus_lost[task.step] = gpus_lost = record.gpus_lost.get(task.step, 0) + (with_its == "gpu")
+        tries = record.tries[task.step] - gpus_lost
         fault = lost(task.step, kind, how, tries, nodes_lost)
         if is_given_up(tries, nodes_lost):
             return self._end(record, fault)

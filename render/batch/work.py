@@ -10,13 +10,14 @@ from typing import Any
 
 from ...configs.errors import DeviceLostError, DftError, EngineError
 from ...engines.cuda.shared import keeping_open
-from ...engines.processes import Tell, Work
+from ...engines.processes import Tell, Work, ask_aside
 from .faults import Fault, fault_of, recovered
 from .plan import Job, Step
 from .reporting.sheet import write_stills
 from .state import fingerprints, worked_in
 
 TELL_SECONDS = 0.2
+ANSWER_SECONDS = 60.0  # for a process that is to see whether the GPU is there
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,12 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
     """Do tasks, one after another, in a process of its own; each ends by telling ``Made`` or a ``Fault``.
 
     Raises:
-        DeviceLostError: The GPU does not answer, from the start. If it does so later, what the task raises.
+        DeviceLostError: The GPU does not answer.
+        Exception: What a task raises, if CUDA answers other processes, but this one no more.
     """
     import cv2
 
-    if (reason := place.why_lost()) is not None:
-        raise DeviceLostError("the GPU does not answer", got=reason)
+    _check_device(place.why_lost())
 
     # OpenCV keeps 900 bytes for each thread that has it share out work; the stages of a pass fill the cores anyway
     cv2.setNumThreads(1)
@@ -132,13 +133,27 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
             tell(_do(task, place.passes, _Throttled(tell)))
         except Exception as error:  # whatever a pass raises is this video's alone
             if place.why_lost() is not None:
-                raise  # or the GPU's: a new process will know
+                _check_device(_why_lost_to_all(place))
+                raise  # CUDA does not answer this process any more: the next try is another one's
             tell(fault_of(task.step, error))
             if isinstance(error, EngineError) or not isinstance(error, DftError):
                 tell(Worn())
 
     with worked_in(place.folder), keeping_open():
         yield work
+
+
+def _check_device(reason: str | None) -> None:
+    if reason is not None:
+        raise DeviceLostError("the GPU does not answer", got=reason)
+
+
+def _why_lost_to_all(place: Workplace) -> str | None:
+    """The same, as a new process finds it: one in which a kernel went wrong cannot tell."""
+    try:
+        return ask_aside(place.why_lost, ANSWER_SECONDS)
+    except EngineError as error:
+        return error.reason
 
 
 def _do(task: Task, passes: Passes, progress: Callable[[int, int], None]) -> Made:

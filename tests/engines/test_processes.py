@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Pipe
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dft.configs.errors import EngineError, SettingError
-from dft.engines.processes import Died, Told, WorkerProcess
+from dft.engines.processes import Died, Told, WorkerProcess, ask_aside
 from dft.engines.sharing import _Stretches, share_out_to_processes
 
 
@@ -232,3 +233,17 @@ def test_workers_have_few_arenas_unless_told_otherwise(tmp_path, monkeypatch):
 @contextmanager
 def saying_the_arenas(argument: None):
     yield lambda item, tell: tell(os.environ.get("MALLOC_ARENA_MAX"))
+
+
+def own_pid():
+    return os.getpid()
+
+
+def test_a_question_is_answered_aside():
+    assert ask_aside(own_pid, 60.0) != os.getpid()
+    with pytest.raises(EngineError, match="has not answered; got exit status 3"):
+        ask_aside(partial(os._exit, 3), 60.0)
+    with pytest.raises(EngineError, match=r"has not answered; got int\(\) argument must be"):
+        ask_aside(partial(int, []), 60.0)
+    with pytest.raises(EngineError, match=r"got nothing within 0\.2 s"):
+        ask_aside(partial(time.sleep, 600), 0.2)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ....analyze.parallel import Helpers
 from ....configs.analysis import AnalyzeSettings
-from ....configs.errors import DftError, EngineError
+from ....configs.errors import DeviceLostError, DftError, EngineError
 from ....configs.rendering import RenderSettings
 from ....configs.settings import as_values, build
 from ....engines.cluster import Node, ask, joined, living_nodes
@@ -178,9 +178,16 @@ class ClusterCrew(Crew):
             self._refused = 0
         elif isinstance(message, NodeLost):
             self._nodes.lose(self._places[worker.number])
+        elif isinstance(message, Failed) and isinstance(message.error, DeviceLostError) and not worker.ready:
+            self._close(worker.number, str(message.error))
         elif isinstance(message, Died | Failed) and not worker.ready:
             self._refuse(message.how if isinstance(message, Died) else str(message.error))
         super()._hear(worker, message)
+
+    def _close(self, lost: int, how: str) -> None:
+        """No more workers begin on a node of which a GPU is lost, for Ray would give them that one."""
+        log.warning("%s: no more is given to node %s", how, self._places[lost])
+        self._nodes.lose(self._places[lost])
 
     def _refuse(self, how: str) -> None:
         self._refused += 1

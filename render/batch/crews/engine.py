@@ -13,7 +13,7 @@ from ..pictures import picture_sizes
 from ..plan import BatchOptions, Job
 from ..schedule import Schedule
 from ..work import Workplace
-from .local import Crew
+from .local import Crew, Spare
 
 
 class Engine(Protocol):
@@ -91,5 +91,5 @@ class LocalEngine:
     def crew(self, place: Workplace, schedule: Schedule) -> Crew:
         """See :class:`Engine`."""
         place = replace(place, why_lost=partial(why_lost, self.device))
-        spare = [environment_on_cpu()] * self.spare
+        spare = Spare(tuple(self.admission.unused(self.device)), (environment_on_cpu(),) * self.spare)
         return Crew(self.admission.environments(self.device), place, schedule, self.stall_seconds, spare)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 
 from ....configs.console import count
@@ -19,6 +19,19 @@ POLL_SECONDS = 0.5
 OPEN_SECONDS = 120.0  # within which a process is there, with its libraries, however busy the machine
 
 
+@dataclass(frozen=True)
+class Spare:
+    """What is used once GPUs are lost: what the environments of processes say that are begun then.
+
+    Attributes:
+        gpus: On GPUs that are not used; one for each process of a lost one.
+        cpu: On the CPU, when no GPU is left; none if the CPU is not to go on.
+    """
+
+    gpus: tuple[Mapping[str, str], ...] = ()
+    cpu: tuple[Mapping[str, str], ...] = ()
+
+
 class Crew:
     """The processes of a batch; as a context, they are gone at its end.
 
@@ -28,7 +41,7 @@ class Crew:
         place: What they need to know.
         schedule: What they are to do.
         stall_seconds: One that says nothing for so long is killed.
-        spare: The same of processes on the CPU, which go on when all GPUs are lost; none if the CPU is not to.
+        spare: What is used once GPUs are lost.
     """
 
     def __init__(
@@ -37,7 +50,7 @@ class Crew:
         place: Workplace,
         schedule: Schedule,
         stall_seconds: float,
-        spare: Sequence[Mapping[str, str]] = (),
+        spare: Spare = Spare(),
     ) -> None:
         self._seats, self._place, self._schedule, self._stall_seconds = list(seats), place, schedule, stall_seconds
         self._spare, self._closed = spare, set[int]()  # seats whose GPU is lost
@@ -133,12 +146,18 @@ class Crew:
             del self._at_work[worker]
         elif isinstance(message, Died):
             self._drop(worker)
-            self._schedule.lost(number, task, "died", f"died ({message.how})", with_node=isinstance(message, NodeLost))
+            self._schedule.lost(
+                number,
+                task,
+                "died",
+                f"died ({message.how})",
+                with_its="node" if isinstance(message, NodeLost) else None,
+            )
         elif isinstance(message, Failed):
             self._drop(worker)
             how = str(message.error) if isinstance(message.error, DftError) else repr(message.error)
             is_lost = isinstance(message.error, DeviceLostError)
-            self._schedule.lost(number, task, "died", f"gave up ({how})", with_node=is_lost)
+            self._schedule.lost(number, task, "died", f"gave up ({how})", with_its="gpu" if is_lost else None)
             if is_lost:
                 self._close(worker.number, how)
 
@@ -149,13 +168,19 @@ class Crew:
             return
         log.warning("%s: no more is given to it%s", how, self._where(lost))
         self._closed |= closed
+        for worker in [self._workers[seat] for seat in closed if seat in self._workers]:
+            if worker not in self._at_work:
+                self._drop(worker)
+        free, gpus = len(closed), self._spare.gpus
+        self._seats += gpus[:free]
+        self._spare = replace(self._spare, gpus=gpus[free:])
         if len(self._closed) < len(self._seats):
             return
-        if not self._spare:
+        if not self._spare.cpu:
             raise EngineError("no GPU is left", got=how, hint="once there is one, the same command goes on")
-        log.warning("no GPU is left: the CPU goes on, with %s at once", count(len(self._spare), "video"))
-        self._seats += self._spare
-        self._spare, self._place = (), replace(self._place, why_lost=never_lost)
+        log.warning("no GPU is left: the CPU goes on, with %s at once", count(len(self._spare.cpu), "video"))
+        self._seats += self._spare.cpu
+        self._spare, self._place = Spare(), replace(self._place, why_lost=never_lost)
 
     def _end_hung(self) -> None:
         now = time.monotonic()
@@ -166,7 +191,7 @@ class Crew:
                 is_lost = worker in self._silent and any(self._seats[worker.number].values())
                 self._drop(worker)
                 how = f"made no progress for {self._stall_seconds:g} s"
-                self._schedule.lost(number, task, "hung", how, with_node=is_lost)
+                self._schedule.lost(number, task, "hung", how, with_its="gpu" if is_lost else None)
                 if is_lost:
                     self._close(worker.number, "the GPU does not answer")
 

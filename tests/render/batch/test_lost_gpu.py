@@ -39,6 +39,10 @@ def analyze(folder: Path, video: Path, output: Path, **more):
     own = os.environ["CUDA_VISIBLE_DEVICES"]
     more["progress"](1, 10)
     match video.read_text().split()[0]:
+        case "loses-late" if own:
+            time.sleep(3)
+            (folder / f"lost-{own}").touch()
+            raise EngineError("face detection failed", got="cudaErrorDeviceUnavailable")
         case "loses-one" if not any(folder.glob("lost-*")):
             (folder / f"lost-{own}").touch()
             raise EngineError("face detection failed", got="cudaErrorDeviceUnavailable")
@@ -64,16 +68,16 @@ def run(files, tmp_path, monkeypatch, caplog):
     state.mkdir()
     monkeypatch.setattr(engine, "choose_device", lambda _: CUDA)
     monkeypatch.setattr(engine, "why_lost", partial(ask, state))
-    monkeypatch.setattr(admission, "gpus", lambda _: (VisibleGpu("0", 1, None), VisibleGpu("1", 1, None)))
     monkeypatch.setattr(admission, "num_cores", lambda: 8)
-    names = ("0", "1")
-    monkeypatch.setattr(admission, "environments", lambda _: tuple({"CUDA_VISIBLE_DEVICES": name} for name in names))
 
-    def go(device="auto", lost=(), mute=(), stall_seconds=300.0, **contents):
+    def go(device="auto", lost=(), mute=(), stall_seconds=300.0, streams=2, names=("0", "1"), **contents):
+        environments = tuple({"CUDA_VISIBLE_DEVICES": name} for name in names)
+        monkeypatch.setattr(admission, "gpus", lambda _: tuple(VisibleGpu(name, 1, None) for name in names))
+        monkeypatch.setattr(admission, "environments", lambda _: environments)
         for name in (*(f"lost-{one}" for one in lost), *(f"mute-{one}" for one in mute)):
             (state / name).touch()
         folder, out = files(**contents), tmp_path / "out"
-        options = BatchOptions(("analyze",), streams=2, stall_seconds=stall_seconds)
+        options = BatchOptions(("analyze",), streams=streams, stall_seconds=stall_seconds)
         return batch(
             [folder],
             out,
@@ -113,9 +117,28 @@ def test_one_that_is_lost_midway_costs_no_video(run, tmp_path):
     report = run(a="good", b="loses-one", c="good", d="good", e="damaged")
     (lost,) = (path.name.removeprefix("lost-") for path in (tmp_path / "gpus").iterdir())
     assert (report.num("done"), report.num("failed"), report.verdict) == (4, 1, "degraded")
-    assert "face detection failed; got cudaErrorDeviceUnavailable" in faults_of(report, "b")[0]
+    (told,) = faults_of(report, "b")
+    assert f"got CUDA_ERROR_NO_DEVICE: GPU {lost} has fallen off the bus" in told
     assert run.places().keys() == set("abcd") and run.places()["b"] != f"on {lost}"
     assert faults_of(report, "e")[-1].startswith("analyze, error: ") and "is damaged" in faults_of(report, "e")[-1]
+
+
+def test_the_others_of_a_lost_one_get_nothing_more(run):
+    """The second process on the same GPU has nothing to do by then."""
+    report = run(names=["0"], a="loses-late", b="good")
+    assert report.num("done") == 2 and run.places() == {"a": "on ", "b": "on 0"}
+    assert len(faults_of(report, "a")) == 1
+
+
+def test_a_video_whose_gpus_are_lost_one_after_another_is_done_by_the_cpu(run):
+    report = run(names="012", streams=1, a="loses-all")
+    assert report.num("done") == 1 and run.places() == {"a": "on "}
+    assert len(faults_of(report, "a")) == 3 and "tries" not in str(faults_of(report, "a"))
+
+
+def test_one_that_was_not_needed_comes_before_the_cpu(run):
+    report = run(streams=1, lost=["0"], a="good", b="good")
+    assert report.num("done") == 2 and run.places() == {"a": "on 1", "b": "on 1"}
 
 
 def test_where_only_the_process_is_spoilt_the_gpu_goes_on(run, caplog):

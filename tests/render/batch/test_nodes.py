@@ -14,7 +14,7 @@ from dft.analyze.chunks import Chunk
 from dft.analyze.evidence import EvidenceStore
 from dft.analyze.parallel import MAX_PART, _Errand, _looking_afar
 from dft.configs.analysis import AnalyzeSettings
-from dft.configs.errors import EngineError, SettingError
+from dft.configs.errors import DeviceLostError, EngineError, SettingError
 from dft.configs.rendering import RenderSettings
 from dft.configs.settings import build
 from dft.engines.cluster import MAX_MESSAGE_BYTES, Node, joined, packed
@@ -165,6 +165,28 @@ def test_a_cluster_on_which_nothing_begins_is_given_up(monkeypatch, living, mess
         ClusterCrew(room, SimpleNamespace(now=lambda: living), None, schedule, 1.0) as crew,
     ):
         crew.work()
+
+
+class Blind(Refused):
+    """On a GPU that is lost."""
+
+    def receive(self):
+        return Failed(DeviceLostError("the GPU does not answer", got="error 999"))
+
+
+def test_a_node_whose_gpu_is_lost_is_left_alone(monkeypatch, caplog):
+    living = machines([2, 2, 2])
+    nodes = SimpleNamespace(now=lambda: list(living), lose=living.remove)
+    monkeypatch.setattr("dft.render.batch.crews.cluster.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("dft.render.batch.crews.cluster.ClusterWorker", {(Workplace, Task): Blind})
+    room = Room(tuple(living), Share(2.0), "cuda", Admission(1, (), "three nodes"))
+    schedule = SimpleNamespace(num_waiting=9, is_empty=False, stopped=False, tick=lambda: None)
+    with (
+        pytest.raises(EngineError, match="no node of the cluster is left"),
+        ClusterCrew(room, nodes, None, schedule, 1.0) as crew,
+    ):
+        crew.work()
+    assert not living and caplog.text.count("no more is given to node") == 3
 
 
 @given(st.lists(st.text("abcä/", min_size=1, max_size=2000), max_size=200))
