@@ -9,6 +9,7 @@ state        what earlier runs into the same folder have made, and of what; its 
 schedule     what comes next, what has come of it, when it is over; knows no processes
 crews        who does it: processes of this machine (``local``), or of a Ray cluster (``cluster``, and its ``nodes``)
 work         one step of one video, in a worker's process
+pulse        that a process goes on where no frame says so
 stalls       reading where nobody may answer
 faults       what went wrong, and what was done about it
 reporting    what a person sees meanwhile (``live``), and at the end (``report``, ``page`` with the stills of ``sheet``)

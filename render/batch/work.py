@@ -13,6 +13,7 @@ from ...engines.cuda.shared import keeping_open
 from ...engines.processes import Tell, Work, ask_aside
 from .faults import Fault, fault_of, recovered
 from .plan import Job, Step
+from .pulse import beating
 from .reporting.sheet import write_stills
 from .state import fingerprints, worked_in
 
@@ -83,6 +84,11 @@ class Advanced:
 
 
 @dataclass(frozen=True)
+class Alive:
+    """The step goes on, though no frame is done."""
+
+
+@dataclass(frozen=True)
 class Made:
     """What a step has made.
 
@@ -130,7 +136,9 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
         named.name = task.job.name
         tell(Advanced(0, 0))
         try:
-            tell(_do(task, place.passes, _Throttled(tell)))
+            with beating(lambda: tell(Alive())):
+                made = _do(task, place.passes, _Throttled(tell))
+            tell(made)
         except Exception as error:  # whatever a pass raises is this video's alone
             if place.why_lost() is not None:
                 _check_device(_why_lost_to_all(place))

@@ -37,6 +37,11 @@ def _fake(
             raise KeyError("missing")
         case b"poison":
             os._exit(3)
+        case b"scan" if num_runs == 1:
+            for _ in range(12):
+                time.sleep(0.5)
+                with Path("/dev/zero").open("rb") as file:
+                    file.read(2**21)
         case b"hang":
             time.sleep(600)
         case b"die-once" if num_runs == 1:
