@@ -17,7 +17,7 @@ DEGRADED_SHARE = 0.05  # of videos that failed
 STOP_SHARE = 0.5
 STOP_LEAST = 4  # videos that are through, before their share says anything
 
-ALONE = "this video failed alone, and the others went on"
+ALONE = "the other videos are not affected"
 
 
 @dataclass(frozen=True)

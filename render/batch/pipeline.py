@@ -6,15 +6,16 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from ...analyze.pipeline import analyze
-from ...configs.errors import EngineError, OutputError, SettingError, VideoError
+from ...configs.errors import DftError, EngineError, OutputError, SettingError, TrackFileError, VideoError
+from ...trackio.atomic import translate_os_error
 from ..pipeline import render
 from .crews.engine import Engine, LocalEngine
 from .inputs import find_inputs, settings_by_name
 from .leftovers import remove_leftovers
-from .plan import BatchOptions, Job, Values, check_space, make_folder, make_jobs, sharing_bitrate
+from .plan import BatchOptions, Job, Values, check_settings, check_space, make_folder, make_jobs, sharing_bitrate
 from .reporting.live import watched
 from .reporting.page import page_of
-from .reporting.report import BatchReport, Run, report_on, write_report
+from .reporting.report import BatchReport, Run, check_report, report_on, write_report
 from .reporting.sheet import read_stills
 from .schedule import Schedule
 from .state import FOLDER, BatchState, locked, step_key
@@ -61,9 +62,12 @@ def batch(
     with _engine(values, options, [entry.video for entry in inputs.entries]) as engine:
         engine.admission.log()
         jobs = engine.prepared(make_jobs(inputs.entries, output, values, engine.job_threads))
+        check_settings(jobs, options)
         if options.share_bitrate:
             jobs = sharing_bitrate(jobs, engine.admission.num_renderings)
         make_folder(output)
+        if not options.overwrite:
+            check_report(output)
         with locked(output / FOLDER):
             state = BatchState(output)
             state.compact()
@@ -80,8 +84,9 @@ def batch(
                     halted = error
             seconds = time.perf_counter() - begun
             run = Run(engine.admission, engine.kind, seconds, schedule.stopped, halted is not None, inputs.ignored)
-            report = report_on(schedule.records, options, run)
-            stills = {job.name: read_stills(state.stills(job)) for job in jobs if "render" in options.steps}
+            report = report_on(schedule.records, run)
+            rendered = [record.job for record in schedule.records if "render" in record.notes]
+            stills = {job.name: read_stills(state.stills(job)) for job in rendered}
             with suppress(OutputError) if halted is not None else nullcontext():
                 write_report(report, page_of(report, stills), output)
     if halted is not None:
@@ -101,12 +106,17 @@ def _engine(values: Values, options: BatchOptions, videos: Sequence[Path]) -> Ab
 def _undone(jobs: Sequence[Job], state: BatchState, options: BatchOptions) -> list[Job]:
     """The jobs that are to be rendered; all are checked for what they would replace."""
     undone = []
-    for job in jobs:
-        for step in options.steps:
-            with suppress(VideoError):  # told when its turn comes: the others go on
-                if state.is_done(job, step, step_key(job, step)):
-                    continue
-            state.check_replaceable(job, step, overwrite=options.overwrite)
-            if step == "render":
-                undone.append(job)
+    try:
+        for job in jobs:
+            for step in options.steps:
+                with suppress(VideoError, TrackFileError):  # told when its turn comes: the others go on
+                    if state.is_done(job, step, step_key(job, step)):
+                        continue
+                state.check_replaceable(job, step, overwrite=options.overwrite)
+                if step == "render":
+                    undone.append(job)
+    except DftError:
+        raise
+    except OSError as error:  # of a folder that cannot be looked into
+        raise translate_os_error(error, Path(error.filename or job.output)) from error
     return undone

@@ -1,29 +1,34 @@
 """What a batch is to do: a job a video, how many at once, and all that can be known to be wrong before any work."""
 
+import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from ...configs.analysis import AnalyzeSettings
-from ...configs.errors import OutputError, SettingError
+from ...configs.errors import OutputError, SettingError, TrackFileNotFoundError
 from ...configs.rendering import RenderSettings
 from ...configs.settings import all_settings, build
-from ...engines.join import CONTAINERS
+from ...engines.devices import choose_device
+from ...engines.weights import KNOWN_MODELS, find_model
 from ...trackio.atomic import translate_os_error
+from ...trackio.edits.log import log_path
 from ...trackio.files import SUFFIX
-from ..presets import output_paths
-from .inputs import Entry, growing
+from ..presets import layout_of, output_paths
+from .inputs import Entry, growing, stat_of
 
 Step = Literal["analyze", "render"]
 STEPS: tuple[Step, ...] = ("analyze", "render")
 
 QUIET_SECONDS = 3.0  # a file that was modified more lately may be being written
 MANY_SESSIONS, SHARED_BITRATE, LEAST_BITRATE = 3, 0.7, 50  # sessions at work, share, kbit/s
+ANALYZE_FIRST = "run it with --only analyze first"
 RENDERED_SHARE = 0.5  # of the input's size, a low guess
+NAME_BYTES = 255  # of a name of a file, on all usual file systems
+_BY_MANIFEST = "or name its results by a manifest's column output"
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Job:
         growing: Whether the file may be being written; such ones come last.
         picture: Coded width and height, if they are known.
         notes: What a reader of the report should know of it.
+        asked: Settings of pass two as they were asked for, if others are better for now; these tell what is done.
     """
 
     video: Path
@@ -82,6 +88,7 @@ class Job:
     growing: bool
     picture: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
+    asked: RenderSettings | None = None
 
     @property
     def waits_for_encoder(self) -> bool:
@@ -122,28 +129,59 @@ def make_jobs(entries: Sequence[Entry], folder: Path, values: Values, threads: i
         threads: CPU threads of a video for which none are set; None leaves it to the passes.
 
     Raises:
-        SettingError: Two videos have one output, an output lies elsewhere, or a setting cannot be.
+        SettingError: Two videos have one output, one lies elsewhere or has too long a name, or a setting cannot be.
         OutputError: An output would replace an input.
+        VideoError: A video is gone, or cannot be looked at.
     """
     now = time.time()
     unquiet = set(growing((entry.video for entry in entries), now, QUIET_SECONDS))
     shared = Values({"workers": 1, "threads": threads, **values.analysis}, {"threads": threads, **values.rendering})
     jobs = [_job(entry, folder, shared, entry.video in unquiet) for entry in entries]
-    _check_names(jobs)
+    _check_names(entries, jobs)
     return sorted(jobs, key=lambda job: job.rank)
 
 
 def _job(entry: Entry, folder: Path, values: Values, is_growing: bool) -> Job:
-    name = PurePosixPath(entry.name)
-    if name.is_absolute() or ".." in name.parts or not name.name:
-        raise SettingError(f"output {entry.name!r} of {entry.video}", expected="a path within the output folder")
-    suffix = name.suffix if name.suffix.lower() in CONTAINERS else ""
-    stem = entry.name.removesuffix(suffix)
-    return Job(
-        entry.video, stem, folder / f"{stem}{SUFFIX}", folder / (f"{stem}{suffix}" if suffix else f"{stem}.dft.mp4"),
+    _check_place(entry)
+    job = Job(
+        entry.video, entry.name, folder / f"{entry.name}{SUFFIX}", folder / f"{entry.name}{entry.suffix}",
         _built(AnalyzeSettings, values.analysis, entry), _built(RenderSettings, values.rendering, entry),
-        entry.priority, entry.video.stat().st_size, is_growing,
+        entry.priority, stat_of(entry.video).st_size, is_growing,
     )  # fmt: skip
+    _check_lengths(entry, job)
+    return job
+
+
+def _check_place(entry: Entry) -> None:
+    name = PurePosixPath(entry.name)
+    if name.is_absolute() or not name.name or any(part.startswith(".") for part in name.parts):
+        raise SettingError(
+            f"{entry.where}output {entry.name!r} of {entry.video}",
+            expected="a path within the output folder, no part of which begins with a dot",
+            hint=None if entry.where else f"rename it, {_BY_MANIFEST}",
+        )
+
+
+def _check_lengths(entry: Entry, job: Job) -> None:
+    name = PurePosixPath(entry.name)
+    added = max(len(os.fsencode(path.name)) for path in _made_of(job)) - len(os.fsencode(name.name))
+    for part, most in (*((part, NAME_BYTES) for part in name.parts[:-1]), (name.name, NAME_BYTES - added)):
+        if (length := len(os.fsencode(part))) > most:
+            raise SettingError(
+                f"{entry.where}the name {part} is too long", got=f"{length} bytes",
+                expected=f"at most {most}, so that all that is made of {entry.video} can have a name",
+                hint=f"rename it, {_BY_MANIFEST}",
+            )  # fmt: skip
+
+
+def _made_of(job: Job) -> Iterator[Path]:
+    """The results, and all that comes to lie beside them."""
+    from ..qc import report_path  # these take long, and processes that work do not need them here
+    from ..segments import SegmentStore
+
+    yield from (job.tracks, log_path(job.tracks), job.tracks.with_name(f".{job.tracks.name}.chunks"))
+    for result in job.results("render"):
+        yield from (result, report_path(result), SegmentStore(result).folder)
 
 
 def _built(settings: Any, values: Mapping[str, Any], entry: Entry) -> Any:
@@ -151,22 +189,32 @@ def _built(settings: Any, values: Mapping[str, Any], entry: Entry) -> Any:
     return build(settings, {**values, **own})
 
 
-def _check_names(jobs: Sequence[Job]) -> None:
-    # not every file system tells capitals from small letters
-    by_result = Counter(str(result).casefold() for job in jobs for step in STEPS for result in set(job.results(step)))
-    for job in jobs:
-        for step in STEPS:
-            if any(by_result[str(result).casefold()] > 1 for result in job.results(step)):
-                others = [str(other.video) for other in jobs if other.name.casefold() == job.name.casefold()]
+def _check_names(entries: Sequence[Entry], jobs: Sequence[Job]) -> None:
+    makers: dict[str, list[Entry]] = {}
+    for entry, job in zip(entries, jobs, strict=True):
+        for result in (result for step in STEPS for result in job.results(step)):
+            # not every file system tells capitals from small letters
+            several = makers.setdefault(str(result).casefold(), [])
+            several.append(entry)
+            if len(several) > 1:
                 raise SettingError(
-                    f"more than one video would be made into {job.results(step)[0]}", got=" and ".join(others[:3]),
-                    hint="give their common folder, or a manifest with a column output",
+                    f"more than one video would be made into {result}",
+                    got=" and ".join(f"{entry.where}{entry.video}" for entry in several), hint=_way_out(several),
                 )  # fmt: skip
     videos = {job.video.resolve() for job in jobs}
     for job in jobs:
         for step in STEPS:
             if taken := [result for result in job.results(step) if result.resolve() in videos]:
                 raise OutputError(f"the result {taken[0]} would replace an input", hint="choose another output folder")
+
+
+def _way_out(entries: Sequence[Entry]) -> str:
+    """What to do about videos that would have the same results."""
+    if any(entry.where for entry in entries):
+        return "give each a name of its own in the manifest's column output"
+    if len({entry.name for entry in entries}) == 1 and len({entry.video.parent for entry in entries}) > 1:
+        return "give their common folder, or a manifest with a column output"
+    return f"rename one of them, {_BY_MANIFEST}"
 
 
 def sharing_bitrate(jobs: Sequence[Job], num_renderings: int) -> list[Job]:
@@ -183,9 +231,34 @@ def _with_less(job: Job, num_renderings: int) -> Job:
         return job
     bitrate = max(LEAST_BITRATE, round(encode.bitrate * SHARED_BITRATE))
     note = f"{bitrate} instead of {encode.bitrate} kbit/s, variable: {num_renderings} renderings share the encoder"
-    return replace(
-        job, rendering=replace(job.rendering, encode=replace(encode, bitrate=bitrate)), notes=(*job.notes, note)
-    )  # fmt: skip
+    less = replace(job.rendering, encode=replace(encode, bitrate=bitrate))
+    return replace(job, rendering=less, notes=(*job.notes, note), asked=job.rendering)
+
+
+def check_settings(jobs: Sequence[Job], options: BatchOptions) -> None:
+    """Make sure that what the settings name is there, so that no video is worked on in vain.
+
+    Raises:
+        SettingError: A layout file cannot be used.
+        EngineError: A device or model cannot be had.
+        TrackFileNotFoundError: Only renderings are wanted, and no video has tracks.
+    """
+    analyses = list(dict.fromkeys(job.analysis for job in jobs)) if "analyze" in options.steps else []
+    renderings = list(dict.fromkeys(job.rendering for job in jobs)) if "render" in options.steps else []
+    models = {settings.detection.detector for settings in analyses}
+    models |= {settings.identity.embedder for settings in analyses} - KNOWN_MODELS.keys()  # it can be done without
+    for model in sorted(models):
+        find_model(model)
+    for settings in renderings:
+        layout_of(settings.output)
+    if options.engine == "local":
+        devices = {settings.runtime.device for settings in analyses} | {each.encode.device for each in renderings}
+        for device in sorted(devices):
+            choose_device(device)
+    if options.steps == ("render",) and not any(job.tracks.exists() for job in jobs):
+        raise TrackFileNotFoundError(
+            f"there is no track file to render by, such as {jobs[0].tracks}", hint=ANALYZE_FIRST
+        )
 
 
 def make_folder(folder: Path) -> None:

@@ -8,13 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Literal, Protocol
 
 from ...configs.errors import DftError, VideoUnreadableError
+from ...trackio.atomic import translate_os_error
 from .faults import Fault, fault_of, is_degraded, is_given_up, is_hopeless, lost
 from .inputs import growing
 from .plan import QUIET_SECONDS, BatchOptions, Job, Step
-from .stalls import in_time
+from .stalls import NoAnswerError, in_time
 from .state import BatchState, step_key
 from .work import Advanced, Made, Task
 
@@ -22,6 +24,7 @@ Status = Literal["waiting", "running", "done", "skipped", "failed"]
 Place = Literal["node", "gpu"]
 
 PATIENCE_SECONDS = 30.0  # for files that are being written, once nothing else is left to do
+SILENT_SECONDS = 1.0  # for a video beside one that did not answer
 MAX_PASSED = 16  # videos that come before the first one, since their pictures are of the size that is wanted
 
 
@@ -36,6 +39,7 @@ class Record:
         advanced: How far that is.
         fps: Frames per second of it, or 0.
         made: What each step has made in this run.
+        notes: By step that is done, in this run or before: what a reader should know.
         faults: What went wrong, in order.
         tries: How often each step was begun.
         nodes_lost: How often its machine was lost.
@@ -48,6 +52,7 @@ class Record:
     advanced: Advanced = Advanced(0, 0)  # noqa: RUF009 - immutable
     fps: float = 0.0
     made: dict[Step, Made] = field(default_factory=dict)
+    notes: dict[Step, tuple[str, ...]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     tries: dict[Step, int] = field(default_factory=dict)
     nodes_lost: dict[Step, int] = field(default_factory=dict)
@@ -115,6 +120,7 @@ class Schedule:
         self._state, self._options, self._view = state, options, view
         self._waiting: list[tuple[tuple[bool, int, bool, int, str], int]] = []
         self._deadline: float | None = None
+        self._silent: set[Path] = set()  # folders in which a video did not answer
         self._passed = 0  # how often another one came before the first one that waits
         for number in range(len(self.records)):
             self._queue(number)
@@ -166,8 +172,15 @@ class Schedule:
             record = self.records[number]
             try:
                 task = self._next(record)
+            except NoAnswerError as error:
+                self._silent.add(record.job.video.parent)
+                self._end(record, fault_of(record.step, error))
+                return None  # the others have not been heard meanwhile
             except DftError as error:
                 self._end(record, fault_of(record.step, error))
+                continue
+            except OSError as error:  # of a folder that cannot be looked into
+                self._end(record, fault_of(record.step, translate_os_error(error, record.job.output)))
                 continue
             needs_encoder = task is not None and task.step == "render" and record.job.waits_for_encoder
             if needs_encoder and self._all_encoders_taken:
@@ -195,7 +208,8 @@ class Schedule:
             self._encoding.discard(number)
             record.made[task.step] = message
             record.faults += message.recovered
-            self._state.finish(task.job, task.step, task.key, message.prints)
+            record.notes[task.step] = (*message.notes, *(task.job.notes if task.step == "render" else ()))
+            self._state.finish(task.job, task.step, task.key, message.prints, record.notes[task.step])
             self._view.changed(record)
             record.status = "waiting"
             self._queue(number)
@@ -277,8 +291,10 @@ class Schedule:
             if step in record.made:
                 continue
             record.step = step
-            key = in_time(partial(step_key, job, step), job.video)
+            seconds = SILENT_SECONDS if job.video.parent in self._silent else None
+            key = in_time(partial(step_key, job, step), job.video, seconds)
             if self._state.is_done(job, step, key):
+                record.notes[step] = self._state.notes(job, step)
                 continue
             if not record.tries and job.growing and self._is_growing(job):
                 raise VideoUnreadableError(f"{job.video} is being written", hint="run it again when the file is whole")
@@ -292,7 +308,7 @@ class Schedule:
             record.faults.append(fault)
             record.status = "failed"
         else:
-            record.status = "done" if record.made else "skipped"
+            record.status = "done" if record.made or record.tries else "skipped"
         if not self._options.keep_going and is_hopeless(len(self.failed), len(self.through)):
             self.stopped = True
         self._view.changed(record)

@@ -12,17 +12,23 @@ T = TypeVar("T")
 ANSWER_SECONDS = 60.0  # for two MiB, from a drive that may have to spin up
 
 
-def in_time(read: Callable[[], T], path: Path) -> T:
+class NoAnswerError(VideoUnreadableError):
+    """A file does not answer; nor, most likely, do the others beside it."""
+
+
+def in_time(read: Callable[[], T], path: Path, seconds: float | None = None) -> T:
     """What ``read`` returns; it is left alone in its thread if it takes too long.
 
     Args:
         read: Reads a part of a file, or asks for it.
         path: The file, for the error.
+        seconds: For the answer; :data:`ANSWER_SECONDS` if None.
 
     Raises:
-        VideoUnreadableError: It takes longer than :data:`ANSWER_SECONDS`.
+        NoAnswerError: It takes longer.
         BaseException: Whatever ``read`` raises.
     """
+    seconds = ANSWER_SECONDS if seconds is None else seconds
     answers: list[T] = []
     errors: list[BaseException] = []
 
@@ -34,11 +40,9 @@ def in_time(read: Callable[[], T], path: Path) -> T:
 
     reader = threading.Thread(target=work, name="dft-read", daemon=True)
     reader.start()
-    reader.join(ANSWER_SECONDS)
+    reader.join(seconds)
     if errors:
         raise errors[0]
     if not answers:
-        raise VideoUnreadableError(
-            f"{path} does not answer", got=f"nothing within {ANSWER_SECONDS:g} s", hint="is its drive there?"
-        )
+        raise NoAnswerError(f"{path} does not answer", got=f"nothing within {seconds:g} s", hint="is its drive there?")
     return answers[0]

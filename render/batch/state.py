@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...configs.errors import OutputError, OutputExistsError, VideoError
+from ...configs.errors import OutputError, OutputExistsError, TrackFileError, VideoError
 from ...configs.settings import as_values
 from ...configs.version import VERSION
 from ...trackio.atomic import translate_os_error
@@ -36,8 +36,9 @@ def step_key(job: Job, step: Step) -> str:
 
     Raises:
         VideoError: The input cannot be read.
+        TrackFileError: Its tracks cannot.
     """
-    settings = as_values(job.analysis if step == "analyze" else job.rendering)
+    settings = as_values(job.analysis if step == "analyze" else job.asked or job.rendering)
     values: dict[str, Any] = {name: value for name, value in settings.items() if name not in WHERE}
     for name in FILES:
         if isinstance(values.get(name), str) and Path(values[name]).is_file():
@@ -45,8 +46,18 @@ def step_key(job: Job, step: Step) -> str:
     digest = hashlib.sha256(json.dumps([VERSION, step, fingerprint(job.video), values], sort_keys=True).encode())
     if step == "render":
         for path in (job.tracks, log_path(job.tracks)):
-            digest.update(hashlib.sha256(path.read_bytes() if path.exists() else b"").digest())
+            digest.update(hashlib.sha256(_content(path)).digest())
     return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """Of tracks or their edits, where there are any."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise TrackFileError(f"cannot read {path}", got=error.strerror, hint="check its rights") from error
 
 
 def fingerprints(paths: Sequence[Path]) -> list[str]:
@@ -141,9 +152,13 @@ class BatchState:
             before = fingerprints([path for path in job.results(step) if path.exists()])
         self._note(job, step, {"key": key, "done": False, "made": [], "before": before})
 
-    def finish(self, job: Job, step: Step, key: str, made: Sequence[str]) -> None:
-        """Note that a step is finished, and has made results of these fingerprints."""
-        self._note(job, step, {"key": key, "done": True, "made": list(made)})
+    def finish(self, job: Job, step: Step, key: str, made: Sequence[str], notes: Sequence[str] = ()) -> None:
+        """Note that a step is finished, has made results of these fingerprints, and what a reader should know."""
+        self._note(job, step, {"key": key, "done": True, "made": list(made), "notes": list(notes)})
+
+    def notes(self, job: Job, step: Step) -> tuple[str, ...]:
+        """What a reader should know of a step that is done."""
+        return tuple(self._noted(job, step).get("notes", ()))
 
     def stills(self, job: Job) -> Path:
         """The folder of a job's stills."""

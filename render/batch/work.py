@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...configs.errors import DeviceLostError, DftError, EngineError
+from ...configs.errors import DeviceLostError, DftError, EngineError, TrackFileNotFoundError
 from ...engines.cuda.shared import keeping_open
 from ...engines.processes import Tell, Work, ask_aside
 from .faults import Fault, fault_of, recovered
-from .plan import Job, Step
+from .plan import ANALYZE_FIRST, Job, Step, make_folder
 from .pulse import beating
 from .reporting.sheet import write_stills
 from .state import fingerprints, worked_in
@@ -166,10 +166,12 @@ def _why_lost_to_all(place: Workplace) -> str | None:
 
 def _do(task: Task, passes: Passes, progress: Callable[[int, int], None]) -> Made:
     job, begun = task.job, time.perf_counter()
-    job.tracks.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(job.tracks.parent)
     if task.step == "analyze":
         report = passes.analyze(job.video, job.tracks, settings=job.analysis, overwrite=True, progress=progress)
     else:
+        if not job.tracks.exists():
+            raise TrackFileNotFoundError(f"there is no track file {job.tracks}", hint=ANALYZE_FIRST)
         report = passes.render(
             job.video, job.tracks, job.output, settings=job.rendering, overwrite=True, progress=progress
         )

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -202,7 +202,8 @@ class ClusterCrew(Crew):
 def look_again(paths: Iterable[Path]) -> None:
     """Have a network file system notice files that others have made: it may remember that they were not there."""
     for folder in {path.parent for path in paths}:
-        list(folder.iterdir())
+        with suppress(OSError):  # whoever needs what lies there will tell
+            list(folder.iterdir())
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from ....configs.console import count
 from .report import BatchReport, VideoReport
 from .sheet import NUM_STILLS, WIDTH
 
@@ -37,7 +38,7 @@ def page_of(report: BatchReport, stills: Mapping[str, Sequence[bytes]]) -> str:
 <p class="verdict">{escape(verdict)}</p>
 <p class="fact">{escape(report.rates)}</p>
 <p class="fact">{report.streams} at once on {escape(report.device)} ({escape(report.why)}),
-{len(report.ignored)} other files ignored</p>
+{count(len(report.ignored), "other file")} ignored</p>
 {sections}
 </body></html>
 """

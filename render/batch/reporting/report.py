@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ....configs.console import count
+from ....configs.errors import OutputError, OutputExistsError
 from ....trackio.atomic import atomic_output
 from ..admission import Admission
 from ..faults import Fault, is_degraded
-from ..plan import BatchOptions
 from ..schedule import Record, Status
 from ..work import Made
 from .live import per_hour
@@ -33,7 +33,7 @@ class VideoReport:
         video: The file.
         name: Of its results.
         outcome: ``done`` in this run, ``skipped`` as it was done before, ``failed``, or ``left`` for the next run.
-        results: What was made, and is there.
+        results: What was made, in this run or before, and is as it should be now.
         stages: By step: frames, how many of them were resumed, seconds, frames per second, tries.
         faults: What went wrong: stage, kind, cause, answer.
         notes: What a reader should know.
@@ -48,14 +48,14 @@ class VideoReport:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, record: Record, options: BatchOptions) -> "VideoReport":
+    def of(cls, record: Record) -> "VideoReport":
         """What a record says at the end."""
         job = record.job
-        results = tuple(path for step in options.steps for path in job.results(step) if path.exists())
+        results = tuple(path for step in record.notes for path in job.results(step))
         stages: dict[str, dict[str, float]] = {
             step: _stage(made, record.tries[step]) for step, made in record.made.items()
         }
-        notes = tuple(dict.fromkeys([*job.notes, *(note for made in record.made.values() for note in made.notes)]))
+        notes = tuple(dict.fromkeys(note for notes in record.notes.values() for note in notes))
         return cls(job.video, job.name, OUTCOMES[record.status], results, stages, tuple(record.faults), notes)
 
 
@@ -150,9 +150,9 @@ class Run:
     ignored: tuple[Path, ...]
 
 
-def report_on(records: Sequence[Record], options: BatchOptions, run: Run) -> BatchReport:
+def report_on(records: Sequence[Record], run: Run) -> BatchReport:
     """The report on a run."""
-    videos = tuple(VideoReport.of(record, options) for record in records)
+    videos = tuple(map(VideoReport.of, records))
     failed = sum(video.outcome == "failed" for video in videos)
     through = sum(video.outcome != "left" for video in videos)
     faulty = [video for video in videos if video.faults]
@@ -166,6 +166,29 @@ def report_on(records: Sequence[Record], options: BatchOptions, run: Run) -> Bat
         round(failed / through, 4) if failed else 0.0,
         round(recovered / len(faulty), 4) if faulty else None, videos, run.ignored,
     )  # fmt: skip
+
+
+def check_report(folder: Path) -> None:
+    """Make sure that a report in the output folder is one of ours, which may be replaced.
+
+    Raises:
+        OutputExistsError: It is somebody else's.
+        OutputError: It cannot be read.
+    """
+    report, page = folder / REPORT_NAME, folder / PAGE_NAME
+    try:
+        ours = report.exists() and str(json.loads(report.read_bytes())["profile"]).startswith(
+            PROFILE.split(maxsplit=1)[0]
+        )
+    except OSError as error:
+        raise OutputError(f"cannot read {report}", got=error.strerror, hint="check its rights, or remove it") from error
+    except (ValueError, KeyError, TypeError):
+        ours = False
+    if not ours and (others := [path for path in (report, page) if path.exists()]):
+        raise OutputExistsError(
+            f"{others[0]} is no report of dft batch",
+            hint="move it, choose another folder, or allow replacing it with --overwrite",
+        )
 
 
 def write_report(report: BatchReport, page: str, folder: Path) -> None:

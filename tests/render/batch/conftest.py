@@ -52,6 +52,8 @@ def _fake(
     progress(10, 10)
     assert overwrite or not output.exists()
     output.write_bytes(head + content)
+    if content.startswith(b"die-late") and num_runs == 1:
+        os._exit(3)
     return SimpleNamespace(frames=10, notes=("a note",), recovered=(), resumed_frames=0, reused=0)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -87,9 +88,9 @@ FAULTS = [
     ("scratched", "render", "recovered", "are damaged and were left out", "the others keep their times"),
     ("busy", "render", "recovered", "all sessions of NVENC are at work; got error 10", "encoded on cpu"),
     ("lossy", "render", "recovered", "NVENC failed; got the session is gone", "encoded on cpu"),
-    ("full", "analyze", "error", "memory is full, and was so again after 3 tries", "the others went on"),
-    ("disk", "analyze", "error", "the disk is full; free some space", "the others went on"),
-    ("ruined", "analyze", "error", "cannot be decoded, the last of them after", "the others went on"),
+    ("full", "analyze", "error", "memory is full, and was so again after 3 tries", "not affected"),
+    ("disk", "analyze", "error", "the disk is full; free some space", "not affected"),
+    ("ruined", "analyze", "error", "cannot be decoded, the last of them after", "not affected"),
 ]
 
 
@@ -378,7 +379,9 @@ def test_a_bit_rate_is_cut_where_three_share_the_encoder(files, tmp_path, sessio
     assert [note in video.notes for video in report.videos] == [True] * 3
     assert (tmp_path / "out" / "batch.html").read_text().count(f"<li>{note}</li>") == 3
     again = batch([folder], tmp_path / "out", values=values, options=options, passes=SLOW)
-    assert again.num("skipped") == 3
+    assert again.num("skipped") == 3 and [note in video.notes for video in again.videos] == [True] * 3
+    alone = batch([folder], tmp_path / "out", values=values, options=replace(options, streams=1), passes=SLOW)
+    assert alone.num("skipped") == 3, "how many there are at once is no setting of the video"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from dft.configs.errors import OutputError, OutputExistsError
+from dft.configs.errors import DftError, OutputError, OutputExistsError, TrackFileNotFoundError
+from dft.configs.hardware import why_no_cuda
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values
 from dft.render.batch.work import Passes
@@ -153,6 +154,89 @@ def test_an_interrupt_ends_all_and_the_next_run_goes_on(files, tmp_path):
     (folder / "z.mp4").write_text("good again")
     os.utime(folder / "z.mp4", (0, 0))
     assert outcomes(run(folder, out)) == {"a": "skipped", "z": "done"}
+
+
+def test_what_a_reader_should_know_is_told_again_as_long_as_it_holds(files, tmp_path):
+    folder, out = files(a="good a", b="good b"), tmp_path / "out"
+    before = {video.name: video.notes for video in run(folder, out).videos}
+    assert all(notes[0] == "a note" for notes in before.values())
+    (folder / "b.mp4").write_text("error")
+    os.utime(folder / "b.mp4", (0, 0))
+    report = run(folder, out, overwrite=True)
+    skipped, failed = sorted(report.videos, key=lambda video: video.name)
+    assert skipped.notes == before["a"] and skipped.results == (out / "a.tracks.parquet", out / "a.dft.mp4")
+    assert failed.notes == failed.results == (), "what lies there is of another video"
+
+
+@pytest.mark.parametrize(
+    ("analysis", "rendering", "message"),
+    [
+        ({}, {"layout": "nope.toml"}, r"nope\.toml"),
+        ({"detector": "nope.onnx"}, {}, r"there is no model nope\.onnx"),
+        ({"embedder": "nope.onnx"}, {}, r"there is no model nope\.onnx"),
+        ({"device": "cpu"}, {"device": "cuda"}, "device cuda cannot be used"),
+    ],
+)
+def test_what_settings_name_and_is_not_there_is_told_before_any_work(files, tmp_path, analysis, rendering, message):
+    if "device" in rendering and why_no_cuda() is None:
+        pytest.skip("there is a GPU")
+    folder = files(a="good", b="good")
+    with pytest.raises(DftError, match=message):
+        run(folder, tmp_path / "out", Values(analysis, rendering))
+    assert num_runs(folder) == {} and not (tmp_path / "out").exists()
+
+
+def test_rendering_alone_needs_tracks(files, tmp_path):
+    folder, out = files(a="good", b="good"), tmp_path / "out"
+    with pytest.raises(TrackFileNotFoundError, match=r"no track file to render by.*--only analyze first"):
+        run(folder, out, steps=("render",))
+    run(folder / "a.mp4", out, steps=("analyze",))
+    report = run(folder, out, steps=("render",))
+    assert outcomes(report) == {"a": "done", "b": "failed"}
+    assert "no track file" in report.videos[1].faults[0].cause and "--only analyze first" in report.as_text()
+
+
+def test_tracks_that_cannot_be_read_are_of_one_video(files, tmp_path):
+    folder, out = files(a="good a", b="good b"), tmp_path / "out"
+    run(folder, out, steps=("analyze",))
+    (out / "b.tracks.parquet").unlink()
+    (out / "b.tracks.parquet").mkdir()
+    report = run(folder, out, steps=("render",))
+    assert outcomes(report) == {"a": "done", "b": "failed"}
+    (fault,) = (fault for video in report.videos for fault in video.faults)
+    assert fault.kind == "error" and "cannot read" in fault.cause and "got Is a directory" in fault.cause
+
+
+def test_a_folder_that_cannot_be_made_is_of_one_video(files, tmp_path):
+    folder, out = files(a="good a", b="good b"), tmp_path / "out"
+    for name in "ab":
+        (folder / f"day-{name}").mkdir()
+        (folder / f"{name}.mp4").rename(folder / f"day-{name}" / f"{name}.mp4")
+    out.mkdir()
+    (out / "day-a").write_text("in the way")
+    report = run(folder, out)
+    assert outcomes(report) == {"day-a/a": "failed", "day-b/b": "done"}
+    assert [(fault.kind, "cannot write" in fault.cause) for fault in report.videos[0].faults] == [("error", True)]
+
+
+@pytest.mark.parametrize("name", ["batch.json", "batch.html"])
+def test_a_report_of_somebody_else_is_not_replaced(files, tmp_path, name):
+    folder, out = files(a="good a"), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"profile": "mine"}')
+    with pytest.raises(OutputExistsError, match=rf"{name} is no report of dft batch; .*--overwrite"):
+        run(folder, out)
+    assert num_runs(folder) == {} and (out / name).read_text() == '{"profile": "mine"}'
+    assert run(folder, out, overwrite=True).num("done") == 1
+    assert run(folder, out).num("skipped") == 1
+
+
+def test_one_whose_process_dies_when_all_is_made_is_done(files, tmp_path):
+    folder = files(a="die-late", b="die-late")
+    report = run(folder / "a.mp4", tmp_path / "out")
+    assert outcomes(report) == {"a": "done"} and report.recovery_rate == 1.0
+    only = run(folder / "b.mp4", tmp_path / "tracks", steps=("analyze",))
+    assert outcomes(only) == {"b": "done"} and (only.recovery_rate, only.videos[0].stages) == (1.0, {})
 
 
 def test_a_file_that_is_being_written_comes_last(files, tmp_path):

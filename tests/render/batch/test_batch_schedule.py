@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from dft.configs.analysis import AnalyzeSettings
 from dft.configs.rendering import RenderSettings
 from dft.render.batch import plan
+from dft.render.batch import schedule as schedules
 from dft.render.batch.faults import Fault
 from dft.render.batch.inputs import Entry
 from dft.render.batch.plan import BatchOptions, Job, Values, make_jobs
 from dft.render.batch.reporting.live import Silent
 from dft.render.batch.schedule import Schedule
+from dft.render.batch.stalls import NoAnswerError
 from dft.render.batch.state import BatchState, fingerprints
 from dft.render.batch.work import Advanced, Made
 
@@ -244,3 +246,21 @@ def test_a_file_that_gets_whole_takes_its_place(schedule_of, monkeypatch):
     time.sleep(0.01)
     assert schedule.take() is None and "is being written" in schedule.records[-1].faults[0].cause
     assert taken[0] == 0 and schedule.is_empty
+
+
+def test_between_two_videos_that_do_not_answer_the_others_are_heard(schedule_of, monkeypatch):
+    """And the second one is waited for a little only."""
+    asked = []
+
+    def in_time(read, path, seconds=None):
+        asked.append((path.stem, seconds))
+        if path.stem != "good":
+            raise NoAnswerError(f"{path} does not answer")
+        return read()
+
+    monkeypatch.setattr(schedules, "in_time", in_time)
+    schedule = schedule_of(gone="larger", lost="large", good="g")
+    assert schedule.take() is None and schedule.take() is None
+    assert schedule.take()[1].job.name == "good"
+    assert asked == [("gone", None), ("lost", 1.0), ("good", 1.0)]
+    assert [record.status for record in schedule.records] == ["failed", "failed", "running"]

@@ -11,7 +11,7 @@ from dft.configs.analysis import AnalyzeSettings
 from dft.configs.rendering import RenderSettings
 from dft.render.batch.admission import Admission
 from dft.render.batch.faults import Fault
-from dft.render.batch.plan import BatchOptions, Job
+from dft.render.batch.plan import Job
 from dft.render.batch.reporting.live import Lines, Table, shown
 from dft.render.batch.reporting.page import page_of
 from dft.render.batch.reporting.report import Run, report_on
@@ -30,6 +30,7 @@ def records():
     done, running, failed, waiting = (record_of(name) for name in ("don", "run[b]", "fai<l", "wai"))
     done.begin("analyze")
     done.made["analyze"] = Made(1000, 4.0, (), ("a note",))
+    done.notes["analyze"] = ("a note",)
     done.status = "done"
     running.begin("render")
     running.advance(Advanced(500, 2000))
@@ -88,7 +89,7 @@ def test_lines_say_what_begins_and_ends(records, capsys):
 
 def test_the_page_holds_everything_and_escapes_names(records):
     run = Run(Admission(2, (0, 0), "asked for"), "cpu", 3600.0, False, True, (Path("notes.txt"),))
-    report = report_on(records, BatchOptions(), run)
+    report = report_on(records, run)
     assert (report.verdict, report.videos_per_hour, report.failure_rate) == ("interrupted", 1.0, 0.5)
     assert [video.outcome for video in report.videos] == ["done", "left", "failed", "left"]
     page = page_of(report, {"don": [b"one", b"two"]})
