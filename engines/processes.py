@@ -27,6 +27,7 @@ Tell = Callable[[Any], None]
 Work = Callable[[T, Tell], None]
 OpenWork = Callable[[A], AbstractContextManager[Work[T]]]
 
+STDERR = 2
 WATCH_SECONDS = 1.0
 SAME: Mapping[str, str] = MappingProxyType({})  # environment as the caller's
 END_SECONDS = 10.0  # within which a worker that has nothing left to do ends
@@ -149,6 +150,7 @@ class WorkerProcess(Generic[A, T]):
             [sys.executable, "-c", f"from {__name__} import serve; serve({end})"],
             env={**FEW_ARENAS, **os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             pass_fds=[end],
+            stdout=STDERR,  # what libraries print is no result
             start_new_session=True,  # Ctrl-C is the caller's, which ends this process
         )
         others.close()  # so that the end of the process is the end of the connection

@@ -247,3 +247,14 @@ def test_a_question_is_answered_aside():
         ask_aside(partial(int, []), 60.0)
     with pytest.raises(EngineError, match=r"got nothing within 0\.2 s"):
         ask_aside(partial(time.sleep, 600), 0.2)
+
+
+def shout():
+    os.write(1, b"as a library in C would")
+    return True
+
+
+def test_what_a_process_prints_is_no_result(capfd):
+    assert ask_aside(shout, 60.0)
+    out, err = capfd.readouterr()
+    assert out == "" and "as a library in C would" in err
