@@ -3,6 +3,7 @@
 import json
 import sys
 from io import StringIO
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,13 +66,19 @@ def batch_command(
     from .pipeline import batch
     from .plan import STEPS, BatchOptions, Values
 
+    if not isfinite(stall):
+        raise click.BadParameter(f"{stall} is no number of seconds", param_hint="--stall")
     steps = tuple(step for step in STEPS if only in (None, step))
     options = BatchOptions(
         steps, streams, stall, keep_going, overwrite, engine, address, split_seconds, share_bitrate
     )  # fmt: skip
     values = Values(*(_values(kind, section, config, flags) for section, kind in _PASSES.items()))
     quiet = bool(click.get_current_context().meta[QUIET])
-    report = batch(given, output, values=values, options=options, quiet=quiet)
+    try:
+        report = batch(given, output, values=values, options=options, quiet=quiet)
+    except KeyboardInterrupt:
+        click.echo("dft: stopped; the same command goes on", err=True)
+        raise click.exceptions.Exit(130) from None
     click.echo(json.dumps(report.as_dict()) if as_json else report.as_text())
     if report.num("failed") or report.num("left"):
         raise click.exceptions.Exit(1)

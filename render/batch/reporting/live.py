@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 SHOWN_ENDED = 8  # of the jobs that are through, only the last few are shown
+NAME_WIDTH = 30  # of the longest name that is shown whole
 REFRESHES_PER_SECOND = 4
 ENDED = ("done", "skipped", "failed")
 
@@ -94,11 +95,12 @@ class Table:
         ended = [record for record in self._records if record.status in ENDED]
         running = [record for record in self._records if record.status == "running"]
         waiting = sum(record.status == "waiting" for record in self._records)
-        drawn = Drawn(box=None, pad_edge=False, caption_justify="left", header_style="dim")
-        for name in ("video", "stage"):
-            drawn.add_column(name, no_wrap=True, overflow="ellipsis")
+        drawn = Drawn(box=None, pad_edge=False, caption_justify="left", header_style="dim", expand=True)
+        longest = max((len(record.job.name) for record in self._records), default=0)
+        drawn.add_column("video", no_wrap=True, overflow="ellipsis", width=max(len("video"), min(longest, NAME_WIDTH)))
+        drawn.add_column("stage", no_wrap=True, overflow="ellipsis", ratio=1)
         for name in ("frames", "frames/s", "left"):
-            drawn.add_column(name, justify="right")
+            drawn.add_column(name, no_wrap=True, justify="right")
         for record in ended[-SHOWN_ENDED:]:
             style = "red" if record.status == "failed" else "dim"
             cause = f": {record.faults[-1].cause}" if record.status == "failed" else ""

@@ -2,13 +2,17 @@
 
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from dft.cli import cli
 from dft.configs.analysis import AnalyzeSettings
 from dft.configs.rendering import RenderSettings
+from dft.render.batch import pipeline
 from dft.render.batch.admission import Admission
 from dft.render.batch.faults import Fault
 from dft.render.batch.plan import Job
@@ -57,6 +61,33 @@ def test_the_table_has_a_line_a_video_and_a_total(records):
     assert ["don", "done"] in lines
     assert "failed: it is <damaged>" in out.getvalue()
     assert "2 of 4 through, 1 failed, 1 waiting, 2.0 videos/hour" in out.getvalue()
+
+
+def test_in_a_narrow_terminal_names_and_figures_stay_whole(records):
+    records[2].faults[0] = Fault("analyze", "error", "a long story " * 20, "film it again")
+    records[3].job = replace(records[3].job, name="long-" * 20)
+    table, out = Table(), io.StringIO()
+    table.begin(records)
+    Console(file=out, width=80).print(table)
+    lines = out.getvalue().splitlines()
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    assert any(line.startswith("fai<l ") and "failed: a long" in line for line in lines)
+    assert any(line.startswith("run[b] ") and "1,000/2,000" in line and line.endswith("0:00:20") for line in lines)
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf"])
+def test_a_stall_is_a_number_of_seconds(seconds, tmp_path):
+    result = CliRunner().invoke(cli, ["batch", str(tmp_path), "-o", str(tmp_path / "out"), "--stall", seconds])
+    assert result.exit_code == 2 and "is no number of seconds" in result.output
+
+
+def test_an_interrupt_says_that_the_same_command_goes_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "batch", interrupted)
+    result = CliRunner().invoke(cli, ["batch", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert (result.exit_code, result.output) == (130, "dft: stopped; the same command goes on\n")
 
 
 def test_what_is_logged_while_the_table_is_drawn_comes_above_it(records):
