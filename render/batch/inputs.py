@@ -117,6 +117,7 @@ def _each_once(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def _in_folder(folder: Path, output: Path) -> Inputs:
     files = _files_in(folder, output)
+    # all are looked at: what cannot be may be a link to a folder of videos
     videos = [path for path in files if stat.S_ISREG(_mode(path)) and path.suffix.lower() in VIDEO_SUFFIXES]
     own = _renderings(videos, set(files))
     chosen = [path for path in videos if path not in own]

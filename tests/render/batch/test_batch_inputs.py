@@ -194,14 +194,15 @@ def test_the_longest_name_goes_through_both_passes(two_people, tmp_path):
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(116, "Stale file handle")])
-@pytest.mark.parametrize("given", ["in", "in/a.mp4", "list.csv", "in/note"])
+@pytest.mark.parametrize("given", ["in", "in/a.mp4", "list.csv", "in/note", "in/sub"])
 def test_what_the_system_refuses_is_told_in_one_line(tmp_path, monkeypatch, given, error):
-    folder = folder_of(tmp_path, "a.mp4", "note")
+    folder = folder_of(tmp_path, "a.mp4", "note", "sub/b.mp4")
+    (folder / "sub" / "link").symlink_to(folder / "note")
     (tmp_path / "list.csv").write_text("video\nin/a.mp4\n")
     stat = Path.stat
 
     def refused(path, **more):
-        if path in (folder / "a.mp4", folder / "note"):
+        if path in (folder / "a.mp4", folder / "note", folder / "sub" / "link"):
             raise error
         return stat(path, **more)
 
