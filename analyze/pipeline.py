@@ -13,7 +13,7 @@ from ..configs.analysis import STAGE_TWO, AnalyzeSettings
 from ..configs.errors import EvidenceError, NoFaceError, SettingError
 from ..configs.settings import all_settings, build
 from ..engines.devices import choose_device, open_decoder
-from ..engines.probe import probe, scan
+from ..engines.probe import check_times, probe, scan, time_notes
 from ..engines.protocols import VideoInfo
 from ..engines.weights import find_model
 from ..trackio.atomic import check_output
@@ -61,6 +61,7 @@ def analyze(  # noqa: PLR0913 - the public call, with what plugs in
     device = choose_device(settings.runtime.device)
     info, index, detector = probe(video), scan(video), find_model(settings.detection.detector)
     check_output(output, overwrite=overwrite, inputs=[video])
+    check_times(video, index, settings.detection.max_corrupt)
     source = Source.of(info, index, fingerprint(video), detector, device)
     chunks = plan_chunks(index, source.time_base, settings.chunks.chunk_seconds)
     store = EvidenceStore(output.with_name(f".{output.name}.chunks"), source.evidence_key(settings))
@@ -157,7 +158,8 @@ def _finish(
 ) -> AnalysisReport:
     """Stage 2, and the track file."""
     decision = decide(source, evidence, settings)
-    metadata = describe(source, decision, settings, evidence, notes_on(source, evidence))
+    notes = [*time_notes(source.index), *notes_on(source, evidence)]
+    metadata = describe(source, decision, settings, evidence, notes)
     write_tracks(output, decision.table, metadata, overwrite=overwrite)
     return AnalysisReport.of(output, metadata, evidence)
 

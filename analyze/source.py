@@ -84,6 +84,7 @@ class Source:
         with atomic_output(folder / FILE, overwrite=True) as path, path.open("wb") as file:
             np.savez(
                 file, facts=np.array(json.dumps(facts)), pts=self.index.pts, keyframe=self.index.keyframe,
+                packet_pts=() if self.index.packet_pts is None else self.index.packet_pts,
                 chunks=np.array([(c.first, c.end) for c in chunks], np.int64).reshape(-1, 2),
             )  # fmt: skip
 
@@ -97,9 +98,11 @@ class Source:
         try:
             with (folder / FILE).open("rb") as file, np.load(file) as arrays:
                 facts = json.loads(str(arrays["facts"]))
+                carried = arrays.get("packet_pts", ())
                 index = FrameIndex(
-                    arrays["pts"], arrays["keyframe"], facts["end_pts"], facts["seekable"], facts["ended_early"]
-                )
+                    arrays["pts"], arrays["keyframe"], facts["end_pts"], facts["seekable"], facts["ended_early"],
+                    carried if len(carried) else None,
+                )  # fmt: skip
                 chunks = [Chunk(i, int(first), int(end)) for i, (first, end) in enumerate(arrays["chunks"])]
             name, sha256 = facts["detector"]
             return cls(

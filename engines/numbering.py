@@ -1,5 +1,7 @@
 """Which frame of the index a decoded picture is."""
 
+import numpy as np
+
 from .protocols import FrameIndex
 
 
@@ -11,7 +13,8 @@ class Numbering:
     """
 
     def __init__(self, index: FrameIndex):
-        self._stamps = index.pts
+        self._stamps = index.stamps
+        self._order = None if index.packet_pts is None else np.argsort(index.packet_pts, kind="stable")
         self._seekable = index.seekable
         self._num_frames = len(index)
         self._after = -1  # index of the picture numbered last
@@ -29,10 +32,15 @@ class Numbering:
             if pts is None:
                 return None
             if at >= self._num_frames or self._stamps.item(at) != pts:  # it is not the next one
-                at = max(int(self._stamps.searchsorted(pts)), at)
+                at = max(self._place(pts), at)
                 if at >= self._num_frames or self._stamps.item(at) != pts:
                     return None
         elif at >= self._num_frames:
             return None
         self._after = at
         return at
+
+    def _place(self, pts: int) -> int:
+        """Index of the first frame with that stamp, if there is one."""
+        place = int(self._stamps.searchsorted(pts, sorter=self._order))
+        return place if self._order is None or place == self._num_frames else int(self._order[place])

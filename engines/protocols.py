@@ -125,6 +125,8 @@ class FrameIndex:
         end_pts: pts at which the last frame ends.
         seekable: Whether the file's own time stamps can be sought. If not, frames are counted from the start.
         ended_early: Where and why reading stopped before the file's stated end, or None.
+        packet_pts: ``(N,)`` int64, what the packet and the picture of each frame carry where the file holds no times of
+            presentation: each the pts of some frame, in another order. None where they carry the frame's own ``pts``.
     """
 
     pts: NDArray[np.int64]
@@ -132,9 +134,20 @@ class FrameIndex:
     end_pts: int
     seekable: bool = True
     ended_early: str | None = None
+    packet_pts: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    @property
+    def stamps(self) -> NDArray[np.int64]:
+        """``(N,)`` int64, by which packets and pictures are known, and packets sought."""
+        return self.pts if self.packet_pts is None else self.packet_pts
+
+    @property
+    def num_shared(self) -> int:
+        """How many frames have the time of the frame before."""
+        return int(np.count_nonzero(np.diff(self.pts) == 0))
 
 
 @dataclass(frozen=True)

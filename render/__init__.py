@@ -9,6 +9,7 @@ camera/      which part of every frame each tile shows: who is in which tile (``
 layout       what lies where on the canvas; ``presets`` are the built-in layouts, ``layout_file`` reads one's own
 segments     the parts that are encoded apart: where they begin, what decides them, where they lie
 encoding     decode, compose, encode
+losses       frames that are left out, and how many may be
 qc           the report on the finished file
 preview      a small proof, and stills
 batch/       many videos at once

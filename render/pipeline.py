@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -11,14 +11,16 @@ from ..configs.errors import CorruptVideoError, MemoryFullError
 from ..configs.recovery import Recovery
 from ..configs.rendering import EncodeSettings, RenderSettings
 from ..engines.devices import choose_device, encoder_rungs, open_compositor
-from ..engines.join import JoinOptions, Piece, check_container, join
+from ..engines.join import JoinOptions, check_container, join
 from ..engines.memory import free
+from ..engines.probe import check_times, time_notes
 from ..engines.protocols import Canvas, EncodeOptions, VideoInfo
 from ..trackio.atomic import atomic_output, check_output
 from ..trackio.fingerprint import fingerprint
 from .camera.plan import CameraPlan
 from .encoding import WAIT_SECONDS, SegmentEncoder
 from .job import Job, opened, tracks_path
+from .losses import LostFrames, allowed_share
 from .presets import output_paths
 from .qc import Input, QualityReport, check_report_path, measure, read_report, write_report
 from .segments import Segment, SegmentStore, divide, segments_of
@@ -155,6 +157,7 @@ def _render_all(request: _Request, settings: RenderSettings, before: Recovery | 
     """Render every output; ``before`` is what went wrong until now."""
     first = () if before is None else (before,)
     with opened(request.video, request.tracks, settings, force=request.force) as own:
+        check_times(request.video, own.decoder.index, allowed_share(own.track_file.metadata))
         job = replace(own, notes=(*own.notes, *(recovery.note for recovery in first)))
         count = _Counter(sum(len(camera) for camera in job.cameras.values()), request.progress)
         outputs = [
@@ -227,12 +230,14 @@ def _render_one(
         pieces = store.pieces(segments, index.pts)
         if not pieces:
             raise CorruptVideoError(f"not one frame of {job.video} could be decoded", hint="check that the file plays")
+        left_out = LostFrames.of(pieces, index.pts)
+        left_out.check(job.video, allowed_share(job.track_file.metadata))
         joining = JoinOptions(info.time_base, index.end_pts, info.fps, encode.audio)
         with atomic_output(output, overwrite=overwrite) as unfinished, job.watch.measure("mux"):
             losses = join(pieces, unfinished, joining, job.video)
-    lost, halts = list(_lost_frames(pieces, len(index))), [setback.recovery for setback in job.decoder.setbacks]
+    lost, halts = list(left_out.notes()), [setback.recovery for setback in job.decoder.setbacks]
     notes = (
-        *job.notes, *lost, *camera.notes, *_picture_notes(job.source, encode),
+        *job.notes, *time_notes(index), *lost, *camera.notes, *_picture_notes(job.source, encode),
         *chosen.notes, *(halt.note for halt in halts), *losses,
     )  # fmt: skip
     with job.watch.measure("check"):
@@ -272,12 +277,6 @@ def encode_options(canvas: Canvas, info: VideoInfo, encode: EncodeSettings) -> E
         crf=DEFAULT_CRF[codec] if encode.crf is None else encode.crf, threads=encode.threads,
         bitrate=None if encode.bitrate is None else encode.bitrate * 1000, hdr=info.hdr if keep else None,
     )  # fmt: skip
-
-
-def _lost_frames(pieces: Sequence[Piece], there: int) -> Iterator[str]:
-    written = sum(len(piece.pts) for piece in pieces)
-    if written < there:
-        yield f"{there - written} of {there} frames are damaged and were left out"
 
 
 def _picture_notes(source: VideoInfo, encode: EncodeSettings) -> Iterator[str]:

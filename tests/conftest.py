@@ -93,6 +93,7 @@ VIDEOS = {
     "ten bits": Recipe(pixel_format="yuv420p10le", options=x264(12, 2)),
     "4:4:4": Recipe(pixel_format="yuv444p", size=(97, 63), options=x264(12, 2)),
     "avi": Recipe("v.avi", codec="mpeg4", options=(("g", "12"), ("bf", "2"))),
+    "h264 in avi": Recipe("v.avi", options=x264(12, 3)),
     "raw h264": Recipe("v.h264", options=x264(12, 2)),
     "interlaced": Recipe(options=interlaced(12)),
     "interlaced mpeg2": Recipe(

@@ -89,7 +89,7 @@ class Tracklet:
         near = np.abs(self.times_seconds - anchor) <= SLOPE_SECONDS
         points, times = centres(self.boxes_xyxy[near]), self.times_seconds[near] - anchor
         height = float(heights(self.boxes_xyxy[:5] if position == 0 else self.boxes_xyxy[-5:]).mean())
-        if len(times) < 3:
+        if np.count_nonzero(np.diff(times)) < 2:  # fewer than three times: no slope to trust
             return Motion(points[position], np.zeros(2), height)
         slope, here = np.polyfit(times, points, 1)
         return Motion(here, slope, height)

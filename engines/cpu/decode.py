@@ -118,7 +118,7 @@ class PyAvDecoder(Closing):
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = self._threads if threads is None else threads
         if key > 0:
-            self._container.seek(int(self.index.pts[key]), stream=stream, backward=True, any_frame=False)
+            self._container.seek(int(self.index.stamps[key]), stream=stream, backward=True, any_frame=False)
         yield from self._number(self._pictures(stream))
 
     def _opened(self) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """Many videos at once. ``pipeline.py`` shows the flow.
 
-inputs       which videos are meant: files, folders, manifests
+inputs       which videos are meant: files, folders, and ``manifest``; each is an ``entry``, and ``files`` asks for them
 plan         a job a video; what is wrong with them is told before any work
 pictures     how large the videos' pictures are
 admission    how many videos at once, and on which GPU each

@@ -10,8 +10,9 @@ from ...configs.errors import DftError, EngineError, OutputError, SettingError, 
 from ...trackio.atomic import translate_os_error
 from ..pipeline import render
 from .crews.engine import Engine, LocalEngine
-from .inputs import find_inputs, settings_by_name
+from .inputs import find_inputs
 from .leftovers import remove_leftovers
+from .manifest import settings_by_name
 from .plan import BatchOptions, Job, Values, check_settings, check_space, make_folder, make_jobs, sharing_bitrate
 from .reporting.live import watched
 from .reporting.page import page_of

@@ -18,7 +18,8 @@ from ...trackio.atomic import translate_os_error
 from ...trackio.edits.log import log_path
 from ...trackio.files import SUFFIX
 from ..presets import layout_of, output_paths
-from .inputs import Entry, growing, stat_of
+from .entry import Entry
+from .files import growing, stat_of
 
 Step = Literal["analyze", "render"]
 STEPS: tuple[Step, ...] = ("analyze", "render")

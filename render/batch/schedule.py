@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from ...configs.errors import DftError, VideoUnreadableError
 from ...trackio.atomic import translate_os_error
 from .faults import Fault, fault_of, is_degraded, is_given_up, is_hopeless, lost
-from .inputs import growing
+from .files import growing
 from .plan import QUIET_SECONDS, BatchOptions, Job, Step
 from .stalls import NoAnswerError, in_time
 from .state import BatchState, step_key

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.compute as pc
 import pytest
@@ -241,6 +242,50 @@ def test_a_video_that_is_too_damaged(talk, tmp_path, monkeypatch):
     report = analyze(talk.video, output, settings=lenient)
     assert "30 of 110 frames could not be decoded" in report.notes
     assert [shot.first_frame for shot in read_tracks(output).metadata.shots] in ([0, 60, 75], [0, 75])
+
+
+@pytest.fixture
+def timeless(talk, tmp_path) -> Path:
+    """The talk, whose faces move, with all frames at one time."""
+    path = tmp_path / "timeless.mkv"
+    with av.open(str(talk.video)) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream, packet.pts, packet.dts = stream, 0, 0
+                container.mux_one(packet)
+    return path
+
+
+def test_a_video_without_times_is_refused(timeless):
+    with pytest.raises(
+        CorruptVideoError,
+        match=r"timeless\.mkv has no usable time stamps; got 109 of 110 frames at the time of another",
+    ) as caught:
+        analyze(timeless, settings=SMALL_CHUNKS)
+    assert "\n" not in str(caught.value)
+    assert list(timeless.parent.iterdir()) == [timeless]
+
+
+def test_a_video_without_times_is_looked_at_if_that_is_wanted(timeless, capfd):
+    lenient = replace(SMALL_CHUNKS, detection=replace(SMALL_CHUNKS.detection, max_corrupt=1.0))
+    report = analyze(timeless, settings=lenient)
+    assert report.frames == 110 and "frames could not be decoded" not in " ".join(report.notes)
+    assert "DLASCL" not in "".join(capfd.readouterr())
+
+
+def test_b_frames_in_avi_are_followed_in_order(media, talk, tmp_path):
+    """AVI has no times of presentation, and the tracks say so; they are those of the same pictures in MP4."""
+    with av.open(str(talk.video)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    recipe = media.recipe(num_frames=110, size=(640, 360), options=media.x264(10, 2))
+    tracks, notes = [], []
+    for name in ("plain.mp4", "bare.avi"):
+        report = analyze(media.write(tmp_path / name, recipe, pictures.__getitem__), settings=SMALL_CHUNKS)
+        tracks.append(read_tracks(report.output).table.drop_columns(["pts"]))
+        notes.append(report.notes)
+    assert tracks[0].equals(tracks[1])
+    assert notes == [(), ("the file holds no times of presentation: its frames are in the order of the decoder",)]
 
 
 def test_an_output_that_is_the_input(talk, tmp_path):

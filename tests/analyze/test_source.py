@@ -35,7 +35,11 @@ def assert_same(one: Source, other: Source) -> None:
     assert one.index.pts.dtype == other.index.pts.dtype and one.index.keyframe.dtype == other.index.keyframe.dtype
 
 
-@pytest.mark.parametrize("index", [INDEX, replace(INDEX, ended_early=None, seekable=True)], ids=["short", "whole"])
+@pytest.mark.parametrize(
+    "index",
+    [INDEX, replace(INDEX, ended_early=None, seekable=True), replace(INDEX, packet_pts=INDEX.pts[::-1].copy())],
+    ids=["short", "whole", "without times"],
+)
 def test_round_trip(tmp_path, index):
     source = replace(SOURCE, index=index)
     source.save(tmp_path, CHUNKS)

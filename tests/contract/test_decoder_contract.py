@@ -21,6 +21,7 @@ NAMES = [
     "ten bits",
     "4:4:4",
     "avi",
+    "h264 in avi",
     "raw h264",
     "interlaced",
     "interlaced mpeg2",

@@ -13,6 +13,7 @@ CASES = {
     "mkv": {"name": "v.mkv"},
     "ts": {"name": "v.ts"},
     "raw": {"name": "v.h264"},
+    "h264 in avi": {"name": "v.avi"},
     "mpeg4": {"name": "v.avi", "codec": "mpeg4", "options": (("g", "12"), ("bf", "2"))},
 }
 

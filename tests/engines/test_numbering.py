@@ -10,8 +10,11 @@ from dft.engines.protocols import FrameIndex
 STAMPS = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(sorted)
 
 
-def index_of(stamps, seekable=True):
-    return FrameIndex(np.array(stamps, np.int64), np.ones(len(stamps), bool), stamps[-1] + 1, seekable)
+def index_of(stamps, seekable=True, packet_pts=None):
+    carried = None if packet_pts is None else np.array(packet_pts, np.int64)
+    return FrameIndex(
+        np.array(stamps, np.int64), np.ones(len(stamps), bool), stamps[-1] + 1, seekable, packet_pts=carried
+    )
 
 
 @given(stamps=STAMPS, data=st.data())
@@ -35,3 +38,14 @@ def test_what_is_no_frame_or_out_of_order_gets_none(stamps, pictures):
 def test_without_usable_stamps_pictures_are_counted():
     numbering = Numbering(index_of([0, 1, 2], seekable=False))
     assert [numbering.of(pts) for pts in (7, None, 0, 1)] == [0, 1, 2, None]
+
+
+@given(carried=st.permutations(range(12)), first=st.integers(0, 11), lost=st.sets(st.integers(0, 11)))
+def test_stamps_that_are_no_times_number_pictures_all_the_same(carried, first, lost):
+    """From any frame on, whatever is missing; what comes again or is no frame gets none."""
+    numbering = Numbering(index_of(list(range(12)), packet_pts=carried))
+    run = [number for number in range(first, 12) if number not in lost]
+    assert [numbering.of(carried[number]) for number in run] == run
+    assert [numbering.of(pts) for pts in (-1, 12, None, *(carried[number] for number in run))] == [None] * (
+        3 + len(run)
+    )

@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from dft.configs.errors import DftError, VideoError, VideoNotFoundError, VideoUnreadableError
+from dft.configs.errors import CorruptVideoError, DftError, VideoError, VideoNotFoundError, VideoUnreadableError
 from dft.engines.cpu.decode import PyAvDecoder
-from dft.engines.probe import open_video, probe, scan
+from dft.engines.probe import check_times, open_video, probe, scan, time_notes
 from dft.engines.protocols import Colour
 
 FASTSTART = (("movflags", "faststart"),)
@@ -111,6 +111,82 @@ def test_an_offset_is_kept_and_is_no_loss(media, name):
 def test_avi_with_empty_frames_is_whole(media, audio):
     index = scan(media(media.recipe("v.avi", codec="mpeg4", options=(), audio=audio)))
     assert len(index) == 50 and index.ended_early is None
+
+
+B_FRAMES_IN_AVI = {
+    "closed gop": lambda media: media("h264 in avi"),
+    "open gop": lambda media: media("h264 in avi", options=media.x264(12, 3, open_gop=True)),
+    "with sound": lambda media: media("h264 in avi", audio=True),
+    "one keyframe": lambda media: media("h264 in avi", options=media.x264(250, 3)),
+    "interlaced": lambda media: media("h264 in avi", options=media.interlaced(12)),
+}
+
+
+@pytest.mark.parametrize("case", B_FRAMES_IN_AVI)
+def test_without_times_of_presentation_the_order_is_the_decoders(media, case):
+    """AVI has none, and FFmpeg guesses those of H.264 in the order of the file."""
+    path = B_FRAMES_IN_AVI[case](media)
+    index, info = scan(path), probe(path)
+    seconds = (index.pts - index.pts[0]) * float(info.time_base)
+    np.testing.assert_allclose(seconds, np.arange(50) / float(info.fps), atol=1e-9)
+    assert index.seekable and index.keyframe[0] and index.ended_early is None
+    assert sorted(index.packet_pts) == index.pts.tolist() != index.packet_pts.tolist()
+    assert time_notes(index) == ["the file holds no times of presentation: its frames are in the order of the decoder"]
+    with PyAvDecoder(path, 2, index=index) as decoder:
+        frames = list(decoder.frames())
+        assert [f.pts for f in frames] == index.pts.tolist()
+        assert [media.read_number(f.image.y) for f in frames] == list(range(50))
+        for first in (1, 11, 12, 13, 30, 49):
+            assert media.read_number(next(decoder.frames(first)).image.y) == first
+
+
+def test_a_lost_picture_moves_no_other_where_there_are_no_times(media, tmp_path):
+    """A reference picture and a B-frame are overwritten; what FFmpeg gives keeps its time."""
+    path = tmp_path / "v.avi"
+    content = bytearray(media("h264 in avi", options=media.x264(6, 1)).read_bytes())
+    with av.open(str(media("h264 in avi", options=media.x264(6, 1)))) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    for at, size in (places[20], places[33]):
+        content[at + 8 : at + size] = bytes(size - 8)  # past the NAL unit's head
+    path.write_bytes(content)
+    with PyAvDecoder(path, 2) as decoder:
+        frames = list(decoder.frames())
+        assert len(decoder.index) == 50 and 44 <= len(frames) < 50
+        shown = [(f.frame_index, media.read_number(f.image.y)) for f in frames]
+        whole = [pair for pair in shown if pair[0] < 18 or pair[0] >= 36]
+        assert whole == [(number, number) for number in (*range(18), *range(36, 50))]
+
+
+@pytest.mark.parametrize(
+    "name", ["closed gop", "open gop", "avi", "mpeg2", "variable rate", "transport stream", "hevc"]
+)
+def test_files_with_times_of_presentation_are_not_decoded_for_them(media, monkeypatch, name):
+    monkeypatch.setattr("dft.engines.probe.decoding_order", lambda *_: pytest.fail("decoded"))
+    index = scan(media(name))
+    assert index.packet_pts is None and index.stamps is index.pts and time_notes(index) == []
+
+
+def test_avi_without_b_frames_is_not_decoded_for_its_times(media, monkeypatch):
+    monkeypatch.setattr("dft.engines.probe.decoding_order", lambda *_: pytest.fail("decoded"))
+    assert len(scan(media("h264 in avi", options=media.x264(12, 0)))) == 50
+
+
+@pytest.mark.parametrize(
+    ("shared", "allowed", "passes"), [(50, 0.2, False), (12, 0.2, False), (11, 0.2, True), (50, 1, True)]
+)
+def test_frames_at_one_time_are_allowed_up_to_a_share(media, shared, allowed, passes):
+    stamps = (*(0,) * shared, *range(1, 51 - shared))
+    path = media(media.recipe("v.mkv", pts=stamps, codec="ffv1", options=()))
+    index = scan(path)
+    assert index.num_shared == shared - 1
+    if passes:
+        check_times(path, index, allowed)
+        return
+    with pytest.raises(CorruptVideoError) as caught:
+        check_times(path, index, allowed)
+    message = str(caught.value)
+    assert f"time stamps; got {shared - 1} of 50 frames at the time of another" in message
+    assert "at most 20%" in message and "damaged" not in message and "\n" not in message
 
 
 def test_raw_h264_is_counted(media):

@@ -239,6 +239,13 @@ def test_an_index_keeps_why_it_ended_early(monkeypatch, tmp_path):
     assert (kept.seekable, kept.ended_early, len(kept)) == (False, "cut off", 3)
 
 
+def test_an_index_keeps_what_its_packets_carry(media, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = [kept_index.kept_index(media("h264 in avi"), "abc") for _ in range(2)]
+    for index in made:
+        np.testing.assert_array_equal(index.packet_pts, scan(media("h264 in avi")).packet_pts)
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60)), max_size=40), st.integers(1, 100))
 def test_recent_items_stay_within_their_bytes(puts, limit):
     recent, sizes, order = Recent(limit), {}, []

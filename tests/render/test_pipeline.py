@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from dft.configs.errors import (
+    CorruptVideoError,
     NoFaceError,
     OutputError,
     OutputExistsError,
@@ -18,7 +21,9 @@ from dft.configs.errors import (
     VideoError,
 )
 from dft.configs.rendering import EncodeSettings, OutputSettings, RenderSettings
+from dft.engines.join import Facts, Piece
 from dft.engines.probe import probe, scan
+from dft.render.losses import LostFrames
 from dft.render.pipeline import default_output, render
 from dft.trackio.files import write_tracks
 from dft.trackio.fingerprint import fingerprint
@@ -210,6 +215,89 @@ def test_damaged_frames_are_left_out_and_the_others_keep_their_times(made):
     assert 30 < report.frames == len(times) < 60
     assert set(times) < set(wanted)
     assert any(f"{60 - report.frames} of 60 frames" in note for note in report.notes)
+
+
+def spoil(video, numbers):
+    """Overwrite packets of an all-intra video."""
+    content = bytearray(video.read_bytes())
+    with av.open(str(video)) as container:
+        victims = [packet for packet in container.demux(video=0) if packet.size]
+    for packet in (victims[number] for number in numbers):
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    video.write_bytes(content)
+
+
+def test_too_much_damage_is_no_result(made, media, tmp_path):
+    """As much as the analysis puts up with, which the track file tells; the result is not left there in part."""
+    video = made(options=media.x264(1, 0))
+    spoil(video, range(10, 16))
+    assert render(video, settings=SETTINGS, force=True).frames == 24
+    spoil(video, [16])
+    with pytest.raises(CorruptVideoError, match=r"in\.mp4 is too damaged; got 7 of 30 frames .*; expected at most 20%"):
+        render(video, settings=SETTINGS, force=True, overwrite=True)
+
+
+def test_a_track_file_tells_how_much_damage_was_allowed(made, media, make_table, make_metadata):
+    video = made(options=media.x264(1, 0))
+    spoil(video, range(10, 20))
+
+    def lenient(*args, **changes):
+        return replace(make_metadata(*args, **changes), settings={"max_corrupt": 0.5})
+
+    tracks_for(video, make_table, lenient)
+    report = render(video, settings=SETTINGS)
+    assert (report.frames, report.notes) == (20, ("10 of 30 frames are damaged and were left out",))
+
+
+LOSSLESS = {"name": "in.mkv", "codec": "ffv1", "options": ()}
+
+
+def test_frames_at_one_time_are_not_called_damaged(made):
+    video = made(pts=(*range(10), 9, 9, *range(10, 28)), **LOSSLESS)
+    report = render(video, settings=SETTINGS)
+    assert (report.frames, report.notes) == (28, ("2 of 30 frames have the time of another and were left out",))
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged", "shared", "allowed"),
+    [
+        ([[0, 1, 2], [3, 5]], 0, 2, 0.3),
+        ([[0, 1], [3, 5]], 1, 2, 0.5),
+        ([[0, 1, 2, 3]], 1, 2, 0.5),
+        ([[0, 1, 2, 5]], 2, 1, 0.5),
+    ],
+)
+def test_what_is_left_out_is_told_apart_and_counted_together(written, damaged, shared, allowed):
+    pieces = [Piece(Path("p.mp4"), 0, Facts(len(pts), 0, "", ""), np.array(pts)) for pts in written]
+    lost = LostFrames.of(pieces, np.array([0, 1, 1, 2, 3, 3, 5]))
+    assert (lost.damaged, lost.shared) == (damaged, shared)
+    told = {
+        f"{damaged} of 7 frames are damaged and were left out",
+        f"{shared} of 7 frames have the time of another and were left out",
+    }
+    assert set(lost.notes()) == {note for note in told if not note.startswith("0")}
+    lost.check(Path("in.mp4"), allowed)
+    with pytest.raises(CorruptVideoError, match=f"got {damaged} of 7 .* decoded, and {shared} at the time of another"):
+        lost.check(Path("in.mp4"), allowed / 2)
+
+
+def test_a_video_without_times_is_refused_in_one_line(made, tmp_path):
+    video = made(pts=(0,) * 30, **LOSSLESS)
+    with pytest.raises(CorruptVideoError, match=r"in\.mkv has no usable time stamps; got 29 of 30 frames") as caught:
+        render(video, settings=SETTINGS)
+    assert "\n" not in str(caught.value) and "damaged" not in str(caught.value)
+    assert left_behind(tmp_path) == ["in.mkv"]
+
+
+def test_b_frames_in_avi_are_in_order(made, media):
+    """AVI has no times of presentation."""
+    video = made(name="in.avi", options=media.x264(10, 2))
+    report = render(video, settings=SETTINGS)
+    assert (report.frames, report.duration_seconds) == (30, 1.2)
+    assert report.notes[0] == "the file holds no times of presentation: its frames are in the order of the decoder"
+    assert not any("left out" in note and "frames" in note for note in report.notes)
+    times = [time for time, _ in frames_of(report.output)]
+    assert np.diff(times).tolist() == [Fraction(1, 25)] * 29
 
 
 def left_behind(folder):

@@ -80,7 +80,7 @@ class BatchReport:
         recovery_rate: Videos that are done although something went wrong, by all with which something did; None if
             nothing went wrong.
         videos: In the order in which they were to be begun.
-        ignored: Files in the input folders that are no videos by their names.
+        ignored: Files in the input folders that are no videos by their names, or are dft's own renderings.
     """
 
     verdict: Verdict

@@ -111,3 +111,13 @@ def test_height_and_times(tracklet):
     one = tracklet(range(10, 20), 100.0, height=80.0)
     assert (len(one), one.height, one.start) == (10, 80.0, 0.4)
     assert one.end == pytest.approx(0.76)
+
+
+@pytest.mark.parametrize("times", [[0.0] * 6, [0.0] * 3 + [0.04] * 3, [0.0, 0.04]], ids=["one", "two", "short"])
+def test_frames_at_one_time_show_no_motion(times, capfd):
+    moving = evidence(range(len(times)), [0] * len(times), [5 * number for number in range(len(times))])
+    tracklet = join_evidence([moving], np.array(times), np.zeros(len(times), np.int32))[0]
+    for motion, x in ((tracklet.head, 5), (tracklet.tail, 5 * len(times))):
+        np.testing.assert_array_equal(motion.centre, [x, 5])
+        np.testing.assert_array_equal(motion.velocity, [0, 0])
+    assert capfd.readouterr() == ("", "")

@@ -17,8 +17,9 @@ import pytest
 
 from dft.configs.errors import VideoUnreadableError
 from dft.render.batch import admission, stalls
+from dft.render.batch.entry import Entry
 from dft.render.batch.faults import Fault, fault_of, is_degraded, is_hopeless
-from dft.render.batch.inputs import Entry, find_inputs
+from dft.render.batch.inputs import find_inputs
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values, make_jobs, sharing_bitrate
 from dft.render.batch.reporting.live import Silent

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from dft.configs.errors import OutputError, SettingError, VideoNotFoundError, VideoUnreadableError
 from dft.render.batch import plan
+from dft.render.batch.entry import Entry
 from dft.render.batch.faults import is_degraded, is_hopeless
-from dft.render.batch.inputs import Entry, find_inputs, growing, read_manifest
+from dft.render.batch.files import growing
+from dft.render.batch.inputs import find_inputs
 from dft.render.batch.leftovers import remove_leftovers
+from dft.render.batch.manifest import read_manifest
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values, check_space, make_jobs
 from dft.render.batch.state import BatchState, locked, step_key

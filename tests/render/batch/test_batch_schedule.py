@@ -12,8 +12,8 @@ from dft.configs.analysis import AnalyzeSettings
 from dft.configs.rendering import RenderSettings
 from dft.render.batch import plan
 from dft.render.batch import schedule as schedules
+from dft.render.batch.entry import Entry
 from dft.render.batch.faults import Fault
-from dft.render.batch.inputs import Entry
 from dft.render.batch.plan import BatchOptions, Job, Values, make_jobs
 from dft.render.batch.reporting.live import Silent
 from dft.render.batch.schedule import Schedule

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dft.configs.errors import OutputError
 from dft.render.batch import journal
-from dft.render.batch.inputs import Entry
+from dft.render.batch.entry import Entry
 from dft.render.batch.journal import Journal
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values, make_jobs

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dft.render.batch.inputs import Entry
+from dft.render.batch.entry import Entry
 from dft.render.batch.plan import BatchOptions, Values, make_jobs
 from dft.render.batch.queueing import Cluster, Leg, Stage, Work, simulate
 from dft.render.batch.reporting.live import Silent
