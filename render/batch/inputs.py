@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from .manifest import read_manifest
 
 MANIFEST_SUFFIX = ".csv"
 _RENDERED_STEMS = (".dft", ".dft.left", ".dft.right")
+_PREVIEW = ".preview"
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,15 @@ def _not_searched(error: OSError) -> NoReturn:
     ) from error  # fmt: skip
 
 
-def _renderings(videos: Iterable[Path], files: set[Path]) -> set[Path]:
+def _renderings(videos: Sequence[Path], files: set[Path]) -> set[Path]:
     from ..qc import report_path  # which takes long, and processes that work do not need it
 
-    return {path for path in videos if path.stem.endswith(_RENDERED_STEMS) or report_path(path) in files}
+    shown = {path.with_name(f"{path.stem}{_PREVIEW}") for path in videos}  # previews of what lies beside them
+    return {
+        path
+        for path in videos
+        if path.stem.endswith(_RENDERED_STEMS) or report_path(path) in files or path.with_suffix("") in shown
+    }
 
 
 def _other_files(num_own: int, num_others: int) -> str:

@@ -280,14 +280,15 @@ def test_an_output_folder_inside_a_linked_folder_is_refused(tree, tmp_path):
 
 
 def test_its_own_renderings_are_no_videos_of_a_folder(tmp_path):
-    own = ["a.dft.mp4", "b.dft.left.MOV", "b.dft.right.mov", "final.mkv"]
-    folder = folder_of(tmp_path, "a.mp4", "b.mov", "left.mp4", "talk.dft.old.mp4", *own, "final.mkv.qc.json")
+    own = ["a.dft.mp4", "b.dft.left.MOV", "b.dft.right.mov", "b.preview.mp4", "final.mkv"]
+    others = ["left.mp4", "somebody.preview.mp4", "talk.dft.old.mp4"]
+    folder = folder_of(tmp_path, "a.mp4", "b.mov", *others, *own, "final.mkv.qc.json")
     found = find_inputs([folder], tmp_path / "out")
-    assert [entry.name for entry in found.entries] == ["a", "b", "left", "talk.dft.old"]
+    assert [entry.name for entry in found.entries] == ["a", "b", "left", "somebody.preview", "talk.dft.old"]
     assert [path.name for path in found.ignored] == [*own, "final.mkv.qc.json"]
     assert names_in(folder / "a.dft.mp4", folder / "final.mkv") == ["a.dft", "final"]
-    for entry in found.entries:
-        entry.video.unlink()
+    for path in [*(entry.video for entry in found.entries), folder / "b.preview.mp4"]:
+        path.unlink()
     with pytest.raises(
         VideoNotFoundError, match=r"; got 4 renderings of dft's own and 1 other file; .* by their names"
     ):
