@@ -21,6 +21,7 @@ PRESENT = -1
 HOLD, WIDE, BLUR, BLACK, COLLAPSE = (ABSENT_MODES.index(mode) for mode in ("hold", "wide", "blur", "black", "collapse"))
 FLASH_SECONDS = 0.5  # between a switch and a cut of the video; what is shorter is seen as a fault
 BLUR_OF_TILE = 0.03  # standard deviation in tile heights: nobody can be recognised
+LEAST_TOLD_SECONDS = 0.05  # a frame or two: it would be told as 0.0 s
 TOGETHER, UNDECIDED = -1, -2  # instead of the one who has the canvas
 
 
@@ -183,11 +184,12 @@ def absences(side: str, modes: Modes, timeline: Timeline) -> list[Absence]:
 
 
 def absence_notes(found: Sequence[Absence]) -> list[str]:
-    """How long who was absent, and what was shown, in words."""
+    """How long who was absent, and what was shown, in words; a frame that is held is not worth one."""
     groups: dict[tuple[str, str], list[float]] = {}
     for absence in found:
         groups.setdefault((absence.side, absence.mode), []).append(absence.seconds)
     return [
         f"{side}: absent for {sum(seconds):.1f} s in {len(seconds)} span{'' if len(seconds) == 1 else 's'}, {mode}"
         for (side, mode), seconds in groups.items()
+        if sum(seconds) >= LEAST_TOLD_SECONDS
     ]

@@ -207,3 +207,8 @@ def test_notes_say_how_long_who_was_absent_and_how():
         "right: absent for 5.0 s in 2 spans, wide",
         "right: absent for 0.4 s in 1 span, hold",
     ]
+
+
+def test_a_frame_that_is_held_is_not_told():
+    assert absence_notes([Absence("left", 3, 3, "hold", 0.04)]) == []
+    assert len(absence_notes([Absence("left", 3, 3, "hold", 0.04)] * 2)) == 1
