@@ -14,6 +14,7 @@ from dft.render.camera.absence import (
     PRESENT,
     TOGETHER,
     WIDE,
+    Absence,
     Presence,
     Timeline,
     absence_notes,
