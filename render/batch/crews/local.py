@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from ....configs.console import count
 from ....configs.errors import DeviceLostError, DftError, EngineError
 from ....engines.processes import Died, Done, Failed, NodeLost, Told, Worker, WorkerProcess
-from ..schedule import Schedule
+from ..schedule import Place, Schedule
 from ..work import Task, Workplace, Worn, never_lost, working
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,8 @@ class Crew:
             return
         ready = wait([worker.connection for worker in workers], POLL_SECONDS)
         for worker in [worker for worker in workers if worker.connection in ready]:
-            self._hear(worker, worker.receive())
+            if self._workers.get(worker.number) is worker:  # else it went with another one's GPU
+                self._hear(worker, worker.receive())
 
     def _hear(self, worker: Worker[Task], message: object) -> None:
         if worker not in self._at_work:
@@ -146,13 +147,8 @@ class Crew:
             del self._at_work[worker]
         elif isinstance(message, Died):
             self._drop(worker)
-            self._schedule.lost(
-                number,
-                task,
-                "died",
-                f"died ({message.how})",
-                with_its="node" if isinstance(message, NodeLost) else None,
-            )
+            lost_with: Place | None = "node" if isinstance(message, NodeLost) else None
+            self._schedule.lost(number, task, "died", f"died ({message.how})", with_its=lost_with)
         elif isinstance(message, Failed):
             self._drop(worker)
             how = str(message.error) if isinstance(message.error, DftError) else repr(message.error)
