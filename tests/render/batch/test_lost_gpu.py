@@ -14,7 +14,7 @@ from dft.configs.errors import CorruptVideoError, EngineError
 from dft.engines import devices
 from dft.engines.cuda.gpus import VisibleGpu
 from dft.engines.devices import DeviceChoice, why_lost
-from dft.render.batch import admission
+from dft.render.batch import admission, plan
 from dft.render.batch.crews import engine, local
 from dft.render.batch.pipeline import batch
 from dft.render.batch.plan import BatchOptions, Values
@@ -66,7 +66,8 @@ def run(files, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     state = tmp_path / "gpus"
     state.mkdir()
-    monkeypatch.setattr(engine, "choose_device", lambda _: CUDA)
+    for module in (engine, plan):
+        monkeypatch.setattr(module, "choose_device", lambda _: CUDA)
     monkeypatch.setattr(engine, "why_lost", partial(ask, state))
     monkeypatch.setattr(admission, "num_cores", lambda: 8)
 
