@@ -1,5 +1,6 @@
 """One step of one video, as a worker's process does it."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -146,6 +147,7 @@ def working(place: Workplace) -> Iterator[Work[Task]]:
             tell(fault_of(task.step, error))
             if isinstance(error, EngineError) or not isinstance(error, DftError):
                 tell(Worn())
+        gc.collect()  # cycles keep what a video needed, and the process would grow until they are found
 
     with worked_in(place.folder), keeping_open():
         yield work

@@ -18,7 +18,6 @@ CONFIDENCE = 0.95
 WARM_UP_SHARE = 0.2  # of the samples: allocators, caches and pools grow to their size meanwhile
 LEAST_SAMPLES = 10
 TOLERATED = 4096.0  # bytes a video, one page: a thousand videos for 4 MB
-LEAST_GROWTH = 2.0**20  # bytes in all, one of CPython's arenas: it fills them, and collects its cycles, in turns
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ class Trend:
         growth_high: Upper end.
         descriptors: Fewest and most.
         threads: Fewest and most.
-        steady: Whether memory may grow by no more than a page a video, or an arena in all, and neither descriptors nor
-            threads become more.
+        steady: Whether memory may grow by no more than a page a video, and neither descriptors nor threads become more.
     """
 
     process: str
@@ -97,8 +95,7 @@ class Trend:
         samples = samples[round(WARM_UP_SHARE * len(samples)) :]
         videos, memory, descriptors, threads = samples.T
         slope, _, low, high = (float(value) for value in theilslopes(memory, videos, CONFIDENCE))
-        grows = low > max(TOLERATED, LEAST_GROWTH / (videos[-1] - videos[0]))
-        steady = not grows and not _creeps(descriptors) and not _creeps(threads)
+        steady = low <= TOLERATED and not _creeps(descriptors) and not _creeps(threads)
         return cls(
             process, len(samples), round(memory[0] / 1e6, 2), round(memory[-1] / 1e6, 2), round(slope, 1),
             round(low, 1), round(high, 1), _ends(descriptors), _ends(threads), steady,

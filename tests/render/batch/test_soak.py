@@ -60,9 +60,9 @@ def samples(memory, descriptors=8, threads=4):
 @settings(deadline=None)
 @given(st.integers(-50_000, 200_000), st.integers(0, 2**32 - 1))
 def test_growth_is_found_in_noise(slope, seed):
-    noise = np.random.default_rng(seed).normal(0, 30_000, 400)
-    trend = Trend.of("worker 0", samples(300 * MB + slope * np.arange(400) + noise))
-    assert trend.samples == 320 and abs(trend.growth - slope) < 600
+    noise = np.random.default_rng(seed).normal(0, 30_000, 200)
+    trend = Trend.of("worker 0", samples(300 * MB + slope * np.arange(200) + noise))
+    assert trend.samples == 160 and abs(trend.growth - slope) < 600
     assert trend.growth_low <= trend.growth <= trend.growth_high
     assert trend.steady or slope > 3500
     assert not trend.steady or slope < 4700
@@ -73,14 +73,6 @@ def test_warm_up_and_single_readings_do_not_count():
     memory[:20] = np.linspace(100 * MB, 300 * MB, 20)
     memory[[30, 99]] += 80 * MB
     assert Trend.of("worker 0", samples(memory)).steady
-
-
-@given(st.integers(20, 60), st.integers(1000, 9000))
-def test_garbage_that_waits_for_its_collector_is_no_growth(num, rate):
-    """As a worker was seen in its first videos; later it falls back each time, and so on for thousands."""
-    assert Trend.of("worker 0", samples(185 * MB + rate * np.arange(num))).steady
-    leaking = Trend.of("worker 0", samples(185 * MB + MB // 10 * np.arange(num)))
-    assert leaking.steady == (MB // 10 * (leaking.samples - 1) <= 2**20)
 
 
 @pytest.mark.parametrize("kind", ["descriptors", "threads"])
